@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test lint bench clean
+
+run: $(STAMP)  ## open the live UI on the model that ships with the package
+	$(BIN)/infertop smallcnn
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	mkdir -p .lint && ln -sfn .. .lint/infertop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=.lint $(BIN)/mypy -p infertop -p infertop.tests
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## the budgets, measured and printed; nothing is asserted
+	$(BIN)/python -m infertop.tests.bench $(ARGS)
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[torch,onnx,test]'
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv .lint build dist *.egg-info

@@ -1,0 +1,6 @@
+"""`python -m infertop`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The one error that a person may cause: what happened, in one sentence, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class MeasureError(Exception):
+    """Something named could not be measured.
+
+    `kind` is a stable word for scripts (`model-not-found`, `shape`, `backend-missing`, `worker-killed`, …), `message` one sentence
+    that says what and where, `fix` one sentence that says what to do, `detail` the runtime's own words (may be long or empty).
+    """
+
+    def __init__(self, kind: str, message: str, fix: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.fix = fix
+        self.detail = detail
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form in which it travels in messages, records and JSON."""
+        return {"kind": self.kind, "message": self.message, "fix": self.fix, "detail": self.detail}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> MeasureError:
+        return cls(value["kind"], value["message"], value.get("fix", ""), value.get("detail", ""))

@@ -1,0 +1,59 @@
+"""Commands to an engine: JSON lines over its unix socket. Absolute and idempotent; what became of one is an event in the log with its id."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+
+Verb = Literal["configure", "stop", "start", "end", "stay"]
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`configure`: measure this from now on (a loaded one goes on as it is). `stop`: end the load, keep the worker. `start`: run the
+    present configuration (again). `end`: end the session and the engine. `stay`: outlive this connection."""
+
+    do: Verb
+    id: str
+    configuration: Configuration | None = None
+
+
+class Client:
+    """A viewer's control connection. While one is open the engine counts a viewer."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise MeasureError(
+                "engine-gone", f"no engine answers at {path}: {error.strerror}", "infertop ls shows which sessions are live"
+            ) from error
+        self._numbers = itertools.count(1)
+
+    def send(self, do: Verb, configuration: Configuration | None = None) -> str:
+        """Send a command; the id returned is that of the event which will say what became of it."""
+        command = Command(do, f"{os.getpid()}-{next(self._numbers)}", configuration)
+        try:
+            self._socket.sendall(msgspec.json.encode(command) + b"\n")
+        except OSError as error:
+            raise MeasureError("engine-gone", "the engine has ended", "press q; infertop replay shows what was recorded") from error
+        return command.id
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def decode(line: bytes) -> Command:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a command."""
+    return msgspec.json.decode(line, type=Command)
+
+

@@ -1,0 +1,123 @@
+"""The frozen picture that the reducer hands out for one paint: plain values, no records, nothing that changes under the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..backends.configuration import Configuration
+from .records import Event, Fault, Header, Metric, Verdict
+
+QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A quantile of the service latency with its distribution-free 95 % interval, ns.
+
+    `high` is None where n is too small for an upper bound (the value is then `≥ low`); `low` is None where n is too small for any.
+    """
+
+    q: float
+    value: int
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A latency distribution: n requests, their quantiles at QUANTILES, mean and max, ns; `curve` is (quantile, ns) for drawing."""
+
+    n: int
+    mean: float
+    max: int
+    quantiles: tuple[Quantile, ...]
+    curve: tuple[tuple[float, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run, as far as it is known."""
+
+    run: int
+    configuration: Configuration
+    phase: str  # of records.PHASES
+    phase_since: int  # ns, session time
+    progress: float | None = None
+    note: str = ""
+    inputs: tuple[Mapping[str, Any], ...] = ()
+    assumed: Mapping[str, int] = field(default_factory=dict)
+    placement: Mapping[str, int] | None = None
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    cache: str | None = None
+    cold_start: Mapping[str, float | None] | None = None
+    requests: int = 0  # measured
+    samples: int = 0
+    measured_s: float = 0.0  # end of warm-up to last completion
+    throughput: float | None = None  # samples/s
+    latency: Latency | None = None  # the whole run's
+    recent: Latency | None = None  # the last 30 s
+    stages: Mapping[str, float] | None = None  # means, ns, of the instrumented requests; a stage that does not exist is absent
+    stage_n: int = 0
+    grade: str | None = None  # "A", "B", "C", None while unknown
+    grade_reasons: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    error: Fault | None = None
+    result: Mapping[str, Any] | None = None
+    drops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendView:
+    """A backend of the bar: whether it can be used here, and if not why and what to do."""
+
+    name: str  # full name
+    short: str  # "torch", "ort-cpu"
+    usable: bool | None  # None: not probed yet
+    reason: str = ""
+    fix: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The last seconds, one column each, oldest first; the newest may be incomplete.
+
+    `second` is the session second of each column, shape (n,); `p50` and `max` ns, NaN without a request; `done` requests;
+    `run` the run's number (a change is a mark in every graph); `warm` whether the run was measuring; `metrics` shape (n, len(table)), NaN where not read.
+    """
+
+    second: np.ndarray
+    p50: np.ndarray
+    max: np.ndarray
+    done: np.ndarray
+    run: np.ndarray
+    warm: np.ndarray
+    metrics: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that a screen may show at one instant of a session."""
+
+    header: Header | None
+    now: int  # ns, session time of the newest tick or, in replay, of the cursor
+    unix: int  # wall clock of `now`, ns
+    state: str  # "waiting" (no header yet), "live", "ended" (end record), "lost" (the engine died without one)
+    run: RunView | None
+    before: RunView | None  # the configuration measured before this one
+    runs: tuple[RunView, ...]  # ended runs, oldest first, at most 64
+    backends: tuple[BackendView, ...]
+    values: Mapping[str, float]  # newest value of each metric that has one
+    ages: Mapping[str, float]  # s since each was read
+    metrics: tuple[Metric, ...]
+    history: History
+    events: tuple[Event, ...]  # newest last, at most 200
+    verdict: Verdict | None
+    since_request: float | None  # s since the last completion while a run is measuring
+    gaps: int  # damaged places skipped so far
+    bytes: int  # of the segment read so far
