@@ -1,0 +1,113 @@
+"""Is a backend usable here? Answered from installed files, without importing a runtime: importing torch takes seconds.
+
+Run by the interpreter that would run the worker, so that the answer is that environment's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from .registry import BackendInfo, all_backends
+
+ONNXRUNTIME_DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime")
+"""Both install the package `onnxruntime`; the one installed last overwrites the other's files."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What the probe of one backend found. `reason` and `fix` are empty where it is usable."""
+
+    name: str
+    short: str
+    usable: bool
+    reason: str = ""
+    fix: str = ""
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class _Finding:
+    reason: str = ""
+    fix: str = ""
+    version: str | None = None
+
+
+def probe_all() -> list[Availability]:
+    """Every backend that this interpreter knows, in the registry's order."""
+    return [probe(info) for info in all_backends()]
+
+
+def probe(info: BackendInfo) -> Availability:
+    """One backend. A backend of another distribution counts as usable until its import says otherwise."""
+    finding = _PROBES.get(info.name, _foreign)()
+    if not finding.reason and util.find_spec("numpy") is None:
+        finding = _Finding("numpy is not installed", "pip install numpy")
+    return Availability(
+        info.name, info.short, not finding.reason, finding.reason, finding.fix, finding.version
+    )
+
+
+def main() -> None:
+    """Print what was found, a JSON object a line."""
+    for found in probe_all():
+        sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
+
+
+def version_of(*distributions: str) -> str | None:
+    """The version of the first of these that is installed."""
+    for name in distributions:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _torch() -> _Finding:
+    if util.find_spec("torch") is None:
+        return _Finding("torch is not installed", "pip install 'infertop[torch]'")
+    return _Finding(version=version_of("torch"))
+
+
+def _onnxruntime() -> _Finding:
+    spec = util.find_spec("onnxruntime")
+    if spec is None:
+        return _Finding("onnxruntime is not installed", "pip install 'infertop[onnx]'")
+    if spec.origin is None:
+        # A folder without __init__.py: what a removal leaves, or somebody's own folder of that name.
+        return _Finding(
+            "onnxruntime is installed incompletely", "pip install --force-reinstall --no-deps onnxruntime"
+        )
+    return _Finding(version=_onnxruntime_facts().get("__version__") or version_of(*ONNXRUNTIME_DISTRIBUTIONS))
+
+
+def _onnxruntime_facts() -> dict[str, str]:
+    """What the installed onnxruntime says of its own build (`package_name`, `__version__`, `cuda_version`), read, not imported."""
+    folder = onnxruntime_folder()
+    facts = folder / "build_and_package_info.py" if folder else None
+    if facts is None or not facts.is_file():
+        return {}
+    return dict(re.findall(r"^(\w+) = '([^']*)'", facts.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def onnxruntime_folder() -> Path | None:
+    """Where the installed onnxruntime keeps its libraries."""
+    spec = util.find_spec("onnxruntime")
+    return Path(spec.origin).parent / "capi" if spec is not None and spec.origin else None
+
+
+def _foreign() -> _Finding:
+    return _Finding()
+
+
+_PROBES: dict[str, Callable[[], _Finding]] = {
+    "torch-eager": _torch,
+    "onnxruntime-cpu": _onnxruntime,
+}

@@ -1,0 +1,100 @@
+"""The backends by name: listed without importing them, created in the worker."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, cast
+
+from .errors import MeasureError
+
+if TYPE_CHECKING:
+    # Probes import this module in interpreters that may lack numpy, which backend.py needs.
+    from .backend import Backend
+
+ENTRY_POINTS = "infertop.backends"
+"""Entry-point group by which other distributions add a backend: name = "package.module:Class"."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What is known of a backend without importing it."""
+
+    name: str
+    short: str
+    summary: str
+    extra: (
+        str | None
+    )  # the extra of infertop that installs its runtime; None for another distribution's backend
+    device: str  # "cpu", "cuda", or "any": CUDA where it is asked for, else the CPU
+    factory: str  # "module:Class"; a module that begins with a dot is one of this package
+
+
+BACKENDS: tuple[BackendInfo, ...] = (
+    BackendInfo(
+        "torch-eager", "torch", "PyTorch, operator by operator", "torch", "any", ".torch_eager:TorchEager"
+    ),
+    BackendInfo(
+        "onnxruntime-cpu", "ort-cpu", "ONNX Runtime, CPU provider", "onnx", "cpu", ".ort:OnnxRuntimeCpu"
+    ),
+)
+"""Ours, in the order in which they are shown and get their digits."""
+
+
+def all_backends() -> tuple[BackendInfo, ...]:
+    """Ours, then those that other distributions offer by entry points, by name. Nothing is imported."""
+    names = {info.name for info in BACKENDS}
+    found = metadata.entry_points(group=ENTRY_POINTS)
+    others = {entry.name: entry for entry in found if entry.name not in names}
+    return BACKENDS + tuple(
+        BackendInfo(name, name, f"from {_distribution(entry)}", None, "any", entry.value)
+        for name, entry in sorted(others.items())
+    )
+
+
+def resolve(name: str) -> BackendInfo:
+    """The backend of that full or short name. Raises MeasureError kind "usage" with the nearest name."""
+    known = all_backends()
+    for info in known:
+        if name in (info.name, info.short):
+            return info
+    suggestion = nearest(name, [word for info in known for word in (info.name, info.short)])
+    names = ", ".join(info.name for info in known)
+    raise MeasureError(
+        "usage",
+        f"there is no backend named {name}",
+        f"did you mean {suggestion[0]}?" if suggestion else f"the backends are {names}",
+    )
+
+
+def create(name: str) -> Backend:
+    """A new backend of that name. Only the worker calls this: a module of ours is cheap, another's may import its runtime."""
+    info = resolve(name)
+    module, _, attribute = info.factory.partition(":")
+    try:
+        loaded = import_module(module, __package__) if module.startswith(".") else import_module(module)
+        factory = cast("Callable[[], Backend]", getattr(loaded, attribute))
+    except (ImportError, AttributeError) as error:
+        raise MeasureError(
+            "backend-missing",
+            f"the backend {name} could not be imported from {info.factory}",
+            "infertop backends says what is installed",
+            str(error),
+        ) from error
+    return factory()
+
+
+def nearest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The names that look like `text`, best first: by letters, or because one contains the other."""
+    names = list(dict.fromkeys(names))
+    lower = {name.lower(): name for name in reversed(names)}
+    wanted = text.lower()
+    close = difflib.get_close_matches(wanted, lower, n=count, cutoff=0.6)
+    contained = sorted((n for n in lower if len(wanted) >= 3 and (wanted in n or n in wanted)), key=len)
+    return [lower[name] for name in dict.fromkeys(close + contained)][:count]
+
+
+def _distribution(entry: metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
