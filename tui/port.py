@@ -1,0 +1,133 @@
+"""The seam between the screen and a session: what the app asks of whatever it draws.
+
+The screen knows nothing else: a live engine, a file that is replayed and a test's synthetic session all look like this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..backends.configuration import Configuration
+from ..sessions.commands import Verb
+from ..sessions.view import History, View
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A line of the model chooser: what is typed for it, and a remark."""
+
+    text: str  # as it would stand on the command line
+    note: str = ""
+    group: str = ""  # heading: "built in", "files here"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A tick on the replay's timeline."""
+
+    t: int  # ns, session time
+    kind: str  # "run", "event", "warn", "error"
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The whole of a recording, for the timeline row: first and last instant (ns, session time) and what happened between."""
+
+    start: int
+    end: int
+    marks: tuple[Mark, ...] = ()
+
+
+class Replay(Protocol):
+    """The clock of a recording. Times are ns of session time; every call returns at once and shows in the next `poll`."""
+
+    @property
+    def playing(self) -> bool: ...
+    @property
+    def speed(self) -> float: ...
+    @property
+    def following(self) -> bool:
+        """Whether the cursor stays at the end of a recording that still grows."""
+
+    def timeline(self) -> Timeline: ...
+    def play(self) -> None: ...
+    def pause(self) -> None: ...
+    def set_speed(self, speed: float) -> None: ...
+    def seek(self, t: int) -> None: ...
+    def step(self, ticks: int) -> None:
+        """Pause, and move by so many ticks."""
+
+    def go(self, text: str) -> None:
+        """`12:04:10`, `+90s`, `-3m`, `p99>20ms`. Raises MeasureError with one sentence on anything else, or where nothing matches."""
+
+    def follow(self) -> None:
+        """Go to the end and stay there."""
+
+
+class SessionPort(Protocol):
+    """A session as the screen needs it."""
+
+    @property
+    def live(self) -> bool:
+        """Whether commands can be sent."""
+
+    @property
+    def replay(self) -> Replay | None: ...
+    def poll(self) -> View:
+        """The present picture, called ten times a second: cheap, and the same object while nothing is new. May raise MeasureError."""
+
+    def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
+        """Send a command; returns the id that its event will carry. May raise MeasureError."""
+
+    def models(self) -> Sequence[ModelChoice]:
+        """What the chooser offers. Called off the event loop: it may look at the disk."""
+
+    def configuration(self, model: str) -> Configuration:
+        """What measuring `model` means by default here. May raise MeasureError with suggestions. Called off the event loop."""
+
+    def precisions(self, backend: str) -> Sequence[str]:
+        """What `p` goes through for this backend."""
+
+    def close(self) -> None: ...
+
+
+def no_history(metrics: int = 0) -> History:
+    """A history of no seconds."""
+    empty = np.empty(0)
+    return History(
+        second=np.empty(0, np.int64),
+        p50=empty,
+        max=empty,
+        done=np.empty(0, np.int64),
+        run=np.empty(0, np.int64),
+        warm=np.empty(0, np.bool_),
+        metrics=np.empty((0, metrics)),
+    )
+
+
+def nothing() -> View:
+    """The picture before there is a session: every panel shows its loading state."""
+    return View(
+        header=None,
+        now=0,
+        unix=0,
+        state="waiting",
+        run=None,
+        before=None,
+        runs=(),
+        backends=(),
+        values={},
+        ages={},
+        metrics=(),
+        history=no_history(),
+        events=(),
+        verdict=None,
+        since_request=None,
+        gaps=0,
+        bytes=0,
+    )
