@@ -33,7 +33,9 @@ class Loaded:
     inputs: list[Input]
     batch: int | None  # None: the model has no batch axis, a sample is a request
     dims: dict[str, int] = field(default_factory=dict)  # every symbolic size but the batch, bound
-    assumed: dict[str, int] = field(default_factory=dict)  # those of `dims` that nobody gave: shown as *assumed*
+    assumed: dict[str, int] = field(
+        default_factory=dict
+    )  # those of `dims` that nobody gave: shown as *assumed*
     tables: dict[str, int] = field(default_factory=dict)  # integer input -> size of the table that it indexes
     outputs: list[str] = field(default_factory=list)
     placement: dict[str, int] | None = None  # provider -> nodes

@@ -11,7 +11,9 @@ from typing import Any
 class Options:
     """What accompanies a configuration without naming it. Recorded with every run."""
 
-    threads: int | None = None  # intra-op threads of CPU backends; None lets the worker apply the default rule
+    threads: int | None = (
+        None  # intra-op threads of CPU backends; None lets the worker apply the default rule
+    )
     cpu_affinity: list[int] | None = None
     seed: int = 0
     gc: str = "off"  # "off": young collections between requests only; "on": Python's own
@@ -36,13 +38,19 @@ class Configuration:
     data_path: str = "pageable"
     load: str = "closed:1"
     device: str = "cpu"
-    environment: str | None = None  # label of another interpreter (`--python LABEL=PATH`), shown as backend@label
+    environment: str | None = (
+        None  # label of another interpreter (`--python LABEL=PATH`); the backend's own name: `--python BACKEND=PATH`
+    )
     options: Options = field(default_factory=Options)
 
     @property
     def label(self) -> str:
-        """The backend as shown: `onnxruntime-cuda@old` where another interpreter runs it."""
-        return f"{self.backend}@{self.environment}" if self.environment else self.backend
+        """The backend as shown: `onnxruntime-cuda@old` where an interpreter of that label runs it."""
+        return (
+            f"{self.backend}@{self.environment}"
+            if self.environment not in (None, self.backend)
+            else self.backend
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -35,7 +35,9 @@ class Client:
         except OSError as error:
             self._socket.close()
             raise MeasureError(
-                "engine-gone", f"no engine answers at {path}: {error.strerror}", "infertop ls shows which sessions are live"
+                "engine-gone",
+                f"no engine answers at {path}: {error.strerror}",
+                "infertop ls shows which sessions are live",
             ) from error
         self._numbers = itertools.count(1)
 
@@ -45,7 +47,9 @@ class Client:
         try:
             self._socket.sendall(msgspec.json.encode(command) + b"\n")
         except OSError as error:
-            raise MeasureError("engine-gone", "the engine has ended", "press q; infertop replay shows what was recorded") from error
+            raise MeasureError(
+                "engine-gone", "the engine has ended", "press q; infertop replay shows what was recorded"
+            ) from error
         return command.id
 
     def close(self) -> None:
@@ -55,5 +59,3 @@ class Client:
 def decode(line: bytes) -> Command:
     """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a command."""
     return msgspec.json.decode(line, type=Command)
-
-

@@ -95,7 +95,9 @@ class Tick(Record, tag="tick", kw_only=True):
     done: int = 0  # requests completed in this tick, warm-up included
     q: list[int] | None = None  # service latency of those: p50, p99, max, ns; null without a request
     m: list[float | int | None]
-    h: dict[str, str] | None = None  # once a second: V2 blobs by name: service, response, stages; "warmup" before measuring
+    h: dict[str, str] | None = (
+        None  # once a second: V2 blobs by name: service, response, stages; "warmup" before measuring
+    )
     drops: int = 0  # ring records lost since the worker began
     late: int = 0  # ticks skipped before this one
 

@@ -61,7 +61,9 @@ class RunView:
     throughput: float | None = None  # samples/s
     latency: Latency | None = None  # the whole run's
     recent: Latency | None = None  # the last 30 s
-    stages: Mapping[str, float] | None = None  # means, ns, of the instrumented requests; a stage that does not exist is absent
+    stages: Mapping[str, float] | None = (
+        None  # means, ns, of the instrumented requests; a stage that does not exist is absent
+    )
     stage_n: int = 0
     grade: str | None = None  # "A", "B", "C", None while unknown
     grade_reasons: tuple[str, ...] = ()
@@ -107,7 +109,9 @@ class View:
     header: Header | None
     now: int  # ns, session time of the newest tick or, in replay, of the cursor
     unix: int  # wall clock of `now`, ns
-    state: str  # "waiting" (no header yet), "live", "ended" (end record), "lost" (the engine died without one)
+    state: (
+        str  # "waiting" (no header yet), "live", "ended" (end record), "lost" (the engine died without one)
+    )
     run: RunView | None
     before: RunView | None  # the configuration measured before this one
     runs: tuple[RunView, ...]  # ended runs, oldest first, at most 64

@@ -1,0 +1,179 @@
+"""The worker process: one backend, one model, one run at a time, commanded by JSON lines (see protocol)."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from queue import SimpleQueue
+from typing import Any
+
+from . import protocol, registry
+from .backend import Backend, describe
+from .configuration import Configuration
+from .errors import MeasureError
+from .inputs import make_sets
+from .load import ClosedLoop, Orders, parse_closed
+from .ring import RingWriter
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that this process gets when the thread that started it ends."""
+
+DURING_RUN = ("measure", "stop")
+
+
+class Worker:
+    """Takes one command after another on the main thread, which is also the one that issues requests."""
+
+    def __init__(self, ring: RingWriter, replies: int) -> None:
+        self._ring = ring
+        self._replies = replies
+        self._orders = Orders()
+        self._commands: SimpleQueue[protocol.Message] = SimpleQueue()
+        self._backend: Backend | None = None
+        self._configuration: Configuration | None = None
+        self._sets = 0
+        self._marks: list[tuple[str, int]] = []
+
+    def say(self, what: str, **fields: Any) -> None:
+        os.write(self._replies, protocol.encode({"say": what, **fields}))
+
+    def listen(self, commands: int) -> None:
+        """The control thread: hand commands on as they come; the end of input is the end of the worker, whatever it is doing."""
+        lines = protocol.Lines()
+        while data := os.read(commands, 65536):
+            for message in lines.feed(data):
+                if message["do"] in DURING_RUN:
+                    self._orders.put(message)
+                elif message["do"] == "quit":
+                    os._exit(0)
+                else:
+                    self._commands.put(message)
+        os._exit(0)
+
+    def serve(self) -> None:
+        """Never returns: the control thread ends the process."""
+        self.say("hello", pid=os.getpid(), python=platform.python_version(), version=protocol.VERSION)
+        while True:
+            command = self._commands.get()
+            try:
+                if command["do"] == "load":
+                    self._load(Configuration.from_dict(command["configuration"]))
+                elif command["do"] == "run":
+                    self._run(command)
+                elif command["do"] == "park":
+                    self.say("parked")
+            except MeasureError as error:
+                self.say("error", alive=error.kind in ("usage", "shape", "unsupported"), **error.as_dict())
+            except MemoryError:
+                self._fail("out-of-memory", "the worker ran out of memory", "try a smaller batch")
+            except BaseException as error:
+                # Whatever a runtime or a person's model raises, SystemExit included, must become a sentence, not the end of the worker.
+                name = self._configuration.backend if self._configuration else "the backend"
+                said = (str(error).strip().splitlines() or [""])[0]
+                self._fail(
+                    "runtime-failed",
+                    f"{name} failed: {type(error).__name__}: {said[:300]}",
+                    "its full output is in the detail",
+                )
+
+    def _fail(self, kind: str, message: str, fix: str) -> None:
+        self.say("error", alive=False, kind=kind, message=message, fix=fix, detail=traceback.format_exc())
+
+    def _report(self, phase: str) -> None:
+        now = time.monotonic_ns()
+        self._marks.append((phase, now))
+        self.say("phase", phase=phase, t=now)
+
+    def _load(self, configuration: Configuration) -> None:
+        began_anew = self._backend is None
+        self._marks = []
+        if self._backend is None:
+            self._report("import")
+            self._backend = registry.create(configuration.backend)
+        self._configuration = configuration
+        slots = parse_closed(configuration.load)
+        if slots > self._backend.slots:
+            raise MeasureError(
+                "unsupported",
+                f"{configuration.backend} cannot hold {slots} requests in flight: it returns when the request is done",
+                "use --load closed:1",
+            )
+        loaded = self._backend.load(configuration, self._report)
+        sets = make_sets(loaded, configuration.options)
+        self._backend.bind(sets, slots)
+        self._sets = len(sets)
+        before = time.monotonic_ns()
+        self._once(0)
+        built = time.monotonic_ns()
+        self._once(1 % len(sets))
+        first = time.monotonic_ns()
+        cold = self._cold_start(before, built, first) if began_anew else None
+        self.say("loaded", t=first, cold_start=cold, **describe(loaded))
+
+    def _once(self, index: int) -> None:
+        assert self._backend is not None
+        self._backend.issue(0, index, None)
+        self._backend.complete(0, None)
+
+    def _cold_start(self, before: int, built: int, first: int) -> dict[str, float | None]:
+        """Seconds of each phase; `build` ends with the first complete output, so it holds that request; `first` is the next one."""
+        spans: dict[str, float | None] = {"import": None, "export": None, "load": None, "build": None}
+        ends = [t for _, t in self._marks[1:]] + [before]
+        for (phase, begin), end in zip(self._marks, ends):
+            spans[phase] = (spans[phase] or 0.0) + (end - begin) / 1e9
+        spans["build"] = (spans["build"] or 0.0) + (built - before) / 1e9
+        spans["first"] = (first - built) / 1e9
+        return spans
+
+    def _run(self, command: protocol.Message) -> None:
+        assert self._backend is not None
+        assert self._configuration is not None
+        run = int(command["run"])
+        loop = ClosedLoop(
+            self._backend, self._ring, self._orders,
+            run=run, sets=self._sets, slots=int(command["slots"]), seed=int(command["seed"]), collect=str(command["gc"]),
+        )  # fmt: skip
+        self.say("started", run=run, t=time.monotonic_ns())
+
+        def handle() -> str:
+            while (order := self._orders.take()) is not None:
+                if order["run"] != run:
+                    continue  # it came after that run had ended by itself
+                if order["do"] == "stop":
+                    return "stop"
+                self.say("measuring", run=run, t=loop.measure(order["duration"], order["requests"]))
+            return ""
+
+        last, reason = loop.go(handle)
+        self.say("stopped", run=run, t=last, reason=reason)
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel to kill this process with the thread that started it, and check that it has not ended before the asking."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def main(ring: int, parent: int) -> None:
+    """Take descriptors 0 and 1 for the protocol; what C++ runtimes print goes to 2, which the engine keeps."""
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    commands, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)
+    faulthandler.enable(file=sys.stderr)
+    worker = Worker(RingWriter(ring), replies)
+    threading.Thread(target=worker.listen, args=(commands,), name="control", daemon=True).start()
+    worker.serve()

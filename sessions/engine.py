@@ -1,0 +1,236 @@
+"""The engine: one main thread that commands the worker, ticks, and writes the log; the sampler and the writer have threads of their own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import __version__
+from ..backends.errors import MeasureError
+from ..telemetry import host, nvml
+from ..telemetry.metrics import MetricSpec
+from ..telemetry.sampler import Sampler
+from . import outcome
+from .measurement import MetricMeans, TickNumbers
+from .plan import Task
+from .records import FORMAT, Clock, End, Event, Header, Metric, Record, Run, Tick
+from .runner import Runner
+from .settings import EngineSettings
+from .state import SessionState
+from .store import Place
+from .workers import Workers
+from .writer import SegmentWriter
+
+KEY_EVERY_S = 60.0
+
+
+def read_clock() -> Clock:
+    """Both clocks at one instant, as nearly as two calls can."""
+    return Clock(time.monotonic_ns(), time.time_ns())
+
+
+def as_metric(spec: MetricSpec) -> Metric:
+    return Metric(spec.id, spec.unit, spec.resolution, spec.counter, spec.status, spec.reason, spec.source)
+
+
+def rounded(value: float | int | None, resolution: float) -> float | int | None:
+    """A reading as the log holds it: a multiple of the metric's resolution, an integer where that is one."""
+    if value is None:
+        return None
+    steps = round(value / resolution)
+    return int(steps * resolution) if resolution >= 1 else round(steps * resolution, 9)
+
+
+class Engine:
+    """Makes one session. Every method is called by the main thread; `step` waits for what comes next and handles it."""
+
+    def __init__(self, settings: EngineSettings, place: Place) -> None:
+        self.settings, self.place = settings, place
+        self.workers = Workers(settings)
+        self.runner: Runner | None = None
+        self.selector = selectors.DefaultSelector()
+        self.results: list[dict[str, Any]] = []
+        self._sampler = Sampler(
+            self._sources() if settings.telemetry else [], round(settings.interval_s * 1e9)
+        )
+        self._table = self._sampler.table
+        clock = read_clock()
+        self._began = clock.monotonic
+        self.header = Header(
+            format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=round(settings.interval_s * 1e9),
+            metrics=[as_metric(spec) for spec in self._table], infertop=__version__, pid=os.getpid(), host=host.facts(),
+            gpus=nvml.devices(), gpu_status=nvml.reason(), driver=nvml.driver(), command=settings.command, recording=place.recording,
+        )  # fmt: skip
+        self.writer = SegmentWriter(place.path, self.header)
+        self.state = SessionState()
+        self.state.apply(self.header)
+        self._runs = 0
+        self._ticks = 0
+        self._next_tick = clock.monotonic + self.header.interval
+        self._per_second = max(1, round(1 / settings.interval_s))
+        self._next_key = KEY_EVERY_S
+        self._means = self._new_means()
+        self._sampler.start()
+
+    def _sources(self) -> list[Any]:
+        return [host.HostSource(), nvml.NvmlSource()]
+
+    def _new_means(self) -> MetricMeans:
+        return MetricMeans([spec.id for spec in self._table], [spec.counter for spec in self._table])
+
+    def now(self) -> int:
+        """Session time: ns since the header's clock pair."""
+        return time.monotonic_ns() - self._began
+
+    def emit(self, record: Record) -> None:
+        """Write a record at once, as a frame of its own."""
+        self._write([record])
+
+    def say(
+        self, kind: str, text: str, *, level: str = "info", command: str | None = None, **data: Any
+    ) -> None:
+        run = self.runner.run if self.runner else 0
+        self.emit(Event(t=self.now(), kind=kind, text=text, level=level, id=command, run=run, data=data))
+
+    def _write(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.state.apply(record)
+        self.writer.append(records)
+
+    def start(self, task: Task) -> Runner:
+        """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""
+        worker, resident = self.workers.take(task.configuration)
+        self._runs += 1
+        self._means = self._new_means()
+        self.runner = Runner(
+            self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident
+        )
+        self._sampler.set_worker(worker.pid)
+        self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
+        return self.runner
+
+    def refuse(self, task: Task, error: MeasureError, status: str) -> dict[str, Any]:
+        """A run that never had a worker: said in the log as one that started and ended."""
+        self._runs += 1
+        result = outcome.refused(self._runs, task, error, status)
+        fault = outcome.fault(error)
+        self.emit(
+            Run(
+                t=self.now(),
+                run=self._runs,
+                phase="start",
+                configuration=task.configuration,
+                repeat=task.repeat,
+            )
+        )
+        self.emit(Run(t=self.now(), run=self._runs, phase="end", result=result, error=fault))
+        self.results.append(result)
+        return result
+
+    def _worker_spoke(self) -> None:
+        runner = self.runner
+        if runner is None:
+            return
+        phase = runner.phase
+        runner.receive()
+        if runner.measuring and phase != "measure":
+            self._write([self.state.key(self.now(), read_clock())])
+        if runner.ended:
+            self._finish(runner)
+
+    def _finish(self, runner: Runner) -> None:
+        """The run has ended: its last tick, its result, and its worker parked or gone."""
+        self.runner = None
+        self.selector.unregister(runner.worker)
+        self._sampler.set_worker(None)
+        blobs = runner.measurement.take_second()
+        if runner.final.done or blobs:
+            self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
+        result = outcome.measured(runner, self._means.means())
+        self.emit(
+            Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
+        )
+        self.results.append(result)
+        if runner.reusable and self.settings.task is not None:
+            self.workers.park(runner.worker, runner.task.configuration)
+        else:
+            runner.worker.end()
+
+    def step(self, idle: Callable[[], None] | None = None) -> None:
+        """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""
+        wait = max(0.0, (self._next_tick - time.monotonic_ns()) / 1e9)
+        for key, _ in self.selector.select(wait):
+            key.data()
+        if time.monotonic_ns() >= self._next_tick:
+            self._tick()
+            if idle is not None:
+                idle()
+
+    def _tick(self) -> None:
+        interval = self.header.interval
+        late = (time.monotonic_ns() - self._next_tick) // interval
+        self._next_tick += (late + 1) * interval
+        runner = self.runner
+        numbers = runner.tick() if runner else TickNumbers(0, None)
+        if runner and runner.ended:
+            self._finish(runner)
+            runner = None
+        values = self._readings(runner)
+        second = self._ticks % self._per_second == self._per_second - 1
+        blobs = runner.measurement.take_second() if runner and second else None
+        records: list[Record] = [self._tick_record(runner, numbers, values, blobs, int(late))]
+        if self.now() / 1e9 >= self._next_key:
+            self._next_key += KEY_EVERY_S
+            self.state.apply(records[0])
+            self.writer.append(records)
+            records = [self.state.key(self.now(), read_clock())]
+        self._write(records)
+        if second:
+            self._each_second(runner)
+
+    def _each_second(self, runner: Runner | None) -> None:
+        if runner:
+            runner.check_hang()
+            if runner.ended:
+                self._finish(runner)
+        for text in self.workers.tidy():
+            self.say("worker", text)
+
+    def _readings(self, runner: Runner | None) -> list[float | int | None]:
+        sample = self._sampler.latest()
+        if sample is None:
+            return [None] * len(self._table)
+        values = [
+            rounded(value, spec.resolution) for value, spec in zip(sample.values, self._table, strict=True)
+        ]
+        if runner and runner.measuring:
+            self._means.add(sample.t_ns, values)
+        return values
+
+    def _tick_record(
+        self,
+        runner: Runner | None,
+        numbers: TickNumbers,
+        values: list[float | int | None],
+        blobs: dict[str, str] | None,
+        late: int,
+    ) -> Tick:
+        self._ticks += 1
+        return Tick(
+            t=self.now(), n=self._ticks - 1, run=runner.run if runner else 0, done=numbers.done, q=list(numbers.q) if numbers.q else None,
+            m=values, h=blobs, drops=runner.worker.ring.dropped if runner else 0, late=late,
+        )  # fmt: skip
+
+    def close(self, reason: str) -> None:
+        """End the session in order: the run, its worker, the parked ones, the threads, the segment."""
+        if self.runner is not None:
+            self.runner.fail(MeasureError("stopped", f"the session ended: {reason}"))
+            self._finish(self.runner)
+        self.workers.end()
+        self._sampler.stop()
+        self.writer.close(End(t=self.now(), reason=reason))
+        self.selector.close()
+        self.place.release()

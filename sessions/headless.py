@@ -1,0 +1,144 @@
+"""`infertop run`: the engine in the command itself, one task after another."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+from ..backends.errors import MeasureError
+from ..backends.probes import Availability
+from . import store
+from .engine import Engine
+from .plan import Task, describe
+from .prober import probe
+from .records import Header
+from .results import Result
+from .runner import PHASE_WORDS
+from .settings import EngineSettings
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """For a person who waits: what happens, how far the task is (None: cannot be told), and which task of how many it is, from 0."""
+
+    text: str
+    fraction: float | None
+    task_index: int
+    task_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One result for each task that was begun, in order; `interrupted` is the signal that ended it early."""
+
+    session: str
+    header: Header
+    results: Sequence[Result]
+    interrupted: int | None = None
+
+
+class Interruption:
+    """Turns the first signal into a flag and a readable descriptor, so that the engine's wait ends; restores the handlers at exit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.signal: int | None = None
+        self._engine = engine
+        self._read, self._write = socket.socketpair()
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interruption:
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        self._engine.selector.register(self._read, selectors.EVENT_READ, self._woken)
+        self._wakeup = signal.set_wakeup_fd(self._write.fileno())
+        for name in SIGNALS:
+            number = getattr(signal, name)
+            self._before[number] = signal.signal(number, self._caught)
+        return self
+
+    def _woken(self) -> None:
+        self._read.recv(64)
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)  # a second one: the person does not want to wait
+        self.signal = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        signal.set_wakeup_fd(self._wakeup)
+        self._read.close()
+        self._write.close()
+
+
+def measure(
+    tasks: Sequence[Task], settings: EngineSettings, progress: Callable[[Progress], None]
+) -> Measured:
+    """Run every task and return what was measured. Raises MeasureError only where no session can be made at all."""
+    names = {task.configuration.environment for task in tasks}
+    available = {name: {a.name: a for a in probe(settings.python(name))} for name in names}
+    model = tasks[0].configuration.model
+    place = store.create(model, settings.sessions_dir, settings.name, recording=settings.recording)
+    engine = Engine(settings, place)
+    reason = "all was measured"
+    try:
+        with Interruption(engine) as interruption:
+            for index, task in enumerate(tasks):
+                _one(
+                    engine,
+                    task,
+                    available[task.configuration.environment],
+                    progress,
+                    index,
+                    len(tasks),
+                    interruption,
+                )
+                if interruption.signal is not None:
+                    reason = f"ended by {signal.Signals(interruption.signal).name}"
+                    break
+    finally:
+        engine.close(reason)
+    return Measured(place.name, engine.header, engine.results, interruption.signal)
+
+
+def _one(
+    engine: Engine, task: Task, available: dict[str, Availability], progress: Callable[[Progress], None],
+    index: int, count: int, interruption: Interruption,
+) -> None:  # fmt: skip
+    backend = available.get(task.configuration.backend)
+    if backend is not None and not backend.usable:
+        engine.refuse(
+            task,
+            MeasureError(
+                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
+            ),
+            "unavailable",
+        )
+        return
+    try:
+        runner = engine.start(task)
+    except MeasureError as error:
+        engine.refuse(task, error, "failed")
+        return
+    title = describe(task.configuration)
+    while engine.runner is runner:
+        engine.step()
+        fraction = None
+        if runner.measuring:
+            measurement = runner.measurement
+            fraction = (
+                measurement.requests / task.requests
+                if task.requests
+                else measurement.measured_s / (task.duration_s or 1)
+            )
+        progress(Progress(f"{title}: {PHASE_WORDS[runner.phase]}", fraction, index, count))
+        if interruption.signal is not None:
+            runner.stop()

@@ -1,0 +1,183 @@
+"""One run's numbers: from the ring's records to ticks, to the second's histograms, and to the totals of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..backends.ring import INSTRUMENTED
+from ..telemetry.histogram import Histogram
+from ..telemetry.warmup import WarmUp, WarmUpEnd
+from .records import STAGES
+
+MEASURED_STAGES = ("host", "h2d", "compute", "d2h")
+
+APART_BELOW = 0.1
+"""Where at most this share of the requests is instrumented, they stay out of the service histogram: slowed by their own events, they
+would sit exactly at p99."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickNumbers:
+    """What a tick says of the requests completed in it; `q` is (p50, p99, max) of their service latency, ns, None without any."""
+
+    done: int
+    q: tuple[int, int, int] | None
+
+
+class Measurement:
+    """Warm-up first; from `begin` on, requests that start at `t0` or later count. All times are monotonic ns."""
+
+    def __init__(self, warmup: str) -> None:
+        self.warmup = WarmUp(warmup)
+        self.t0: int | None = None
+        self.last: int | None = None
+        self.requests = 0
+        self.instrumented = 0
+        self.apart = False
+        self.service = Histogram()
+        self.stages: dict[str, Histogram] = {}
+        self.seconds: list[str] = []  # one V2 blob of the service latency per second
+        self.warm_requests = 0
+        self.gc_ns = 0
+        self._warm_instrumented = 0
+        self._second: dict[str, Histogram] = {}
+        self._completed: int | None = None
+
+    def begin(self, t0: int) -> None:
+        """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up."""
+        self.t0 = t0
+        self.apart = self._warm_instrumented <= APART_BELOW * max(self.warm_requests, 1)
+
+    def add(self, records: np.ndarray) -> TickNumbers:
+        """Take what the ring gave, shape (n,) of dtype RECORD, oldest first."""
+        if not len(records):
+            return TickNumbers(0, None)
+        service = records["service"].astype(np.int64)
+        start = records["start"].astype(np.int64)
+        self._completed = int(start[-1] + service[-1])
+        if self.t0 is None:
+            self._add_warm(start, service, records["flags"])
+        else:
+            counted = start >= self.t0
+            self._add_warm(start[~counted], service[~counted], records["flags"][~counted])
+            self._add_measured(records[counted], start[counted], service[counted])
+        p50, p99 = np.quantile(service, (0.5, 0.99), method="inverted_cdf")
+        return TickNumbers(len(records), (int(p50), int(p99), int(service.max())))
+
+    def _add_warm(self, start: np.ndarray, service: np.ndarray, flags: np.ndarray) -> None:
+        if not len(start):
+            return
+        self.warm_requests += len(start)
+        self._warm_instrumented += int(np.count_nonzero(flags & INSTRUMENTED))
+        self.warmup.add(start + service, service)
+        self._interval("warmup").record(service)
+
+    def _add_measured(self, records: np.ndarray, start: np.ndarray, service: np.ndarray) -> None:
+        if not len(records):
+            return
+        self.requests += len(records)
+        self.last = int(start[-1] + service[-1])
+        self.gc_ns += int(records["gc"].sum())
+        instrumented = (records["flags"] & INSTRUMENTED) != 0
+        self.instrumented += int(np.count_nonzero(instrumented))
+        kept = service[~instrumented] if self.apart else service
+        self.service.record(kept)
+        self._interval("service").record(kept)
+        if instrumented.any():
+            self._add_stages(records[instrumented], service[instrumented])
+
+    def _add_stages(self, records: np.ndarray, service: np.ndarray) -> None:
+        explained = np.zeros(len(records))
+        for name in MEASURED_STAGES:
+            values = records[name].astype(np.float64)
+            explained += np.nan_to_num(values)
+            self._add_stage(name, values)
+        self._add_stage("gap", service - explained)
+        self._add_stage("enqueue", records["enqueue"].astype(np.float64))
+
+    def _add_stage(self, name: str, values: np.ndarray) -> None:
+        values = values[~np.isnan(values)]
+        if not len(values):
+            return
+        # A float32 stage may exceed the integer service by its rounding; below the histogram's lowest value it is one unit.
+        whole = np.maximum(np.rint(values), 1).astype(np.int64)
+        self.stages.setdefault(name, Histogram()).record(whole)
+        self._interval(name).record(whole)
+
+    def _interval(self, name: str) -> Histogram:
+        return self._second.setdefault(name, Histogram())
+
+    def take_second(self) -> dict[str, str] | None:
+        """The histograms since the last call, as V2 blobs by name; None without a request."""
+        if not self._second:
+            return None
+        blobs = {name: histogram.encode() for name, histogram in self._second.items() if histogram.n}
+        self._second = {}
+        if "service" in blobs:
+            self.seconds.append(blobs["service"])
+        return blobs or None
+
+    def blobs(self) -> dict[str, str]:
+        """The run's cumulative histograms, as a `key` record holds them."""
+        return {name: h.encode() for name, h in (("service", self.service), *self.stages.items()) if h.n}
+
+    def warm(self, now: int) -> WarmUpEnd | None:
+        """How the warm-up ended, if it has."""
+        return self.warmup.ended(now)
+
+    @property
+    def measured_s(self) -> float:
+        """End of warm-up to last completion, s."""
+        return (self.last - self.t0) / 1e9 if self.last is not None and self.t0 is not None else 0.0
+
+    def stage_means(self) -> dict[str, dict[str, float] | None] | None:
+        """Mean and median of each stage, ms; null for a stage that the backend does not have."""
+        if not self.stages:
+            return None
+        return {
+            name: {"mean": self.stages[name].mean / 1e6, "p50": self.stages[name].quantile(0.5) / 1e6}
+            if name in self.stages
+            else None
+            for name in STAGES
+        }
+
+
+class MetricMeans:
+    """Means of the readings taken while a run was measured; a counter's mean is its rate per second."""
+
+    def __init__(self, ids: Sequence[str], counters: Sequence[bool]) -> None:
+        self._ids = ids
+        self._counters = counters
+        self._sums = [0.0] * len(ids)
+        self._counts = [0] * len(ids)
+        self._first: list[tuple[int, float] | None] = [None] * len(ids)
+        self._last: list[tuple[int, float] | None] = [None] * len(ids)
+
+    def add(self, t: int, values: Sequence[float | int | None]) -> None:
+        """A tick's readings at monotonic ns `t`, in the order of the metric table."""
+        for i, value in enumerate(values):
+            if value is None:
+                continue
+            self._sums[i] += value
+            self._counts[i] += 1
+            self._last[i] = (t, value)
+            if self._first[i] is None:
+                self._first[i] = (t, value)
+
+    def means(self) -> dict[str, float | None]:
+        """By metric id; null for what was never read."""
+        means: dict[str, float | None] = {}
+        for i, name in enumerate(self._ids):
+            first, last = self._first[i], self._last[i]
+            if first is None or last is None:
+                means[name] = None
+            elif not self._counters[i]:
+                means[name] = self._sums[i] / self._counts[i]
+            else:
+                means[name] = (
+                    (last[1] - first[1]) / ((last[0] - first[0]) / 1e9) if last[0] > first[0] else None
+                )
+        return means

@@ -1,0 +1,215 @@
+"""One run: drives a worker from load to end, and says what happens as records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+from ..backends.load import parse_closed
+from ..backends.protocol import Message
+from .measurement import Measurement, TickNumbers
+from .plan import Task
+from .records import Event, Fault, Record, Run
+from .worker_process import WorkerProcess
+
+HANG_S = 60.0
+"""A worker hangs when for this long it says nothing, prints nothing and uses no CPU time."""
+
+PHASE_WORDS = {
+    "start": "starting", "import": "importing its runtime", "export": "exporting the model", "load": "loading the model",
+    "build": "building the model", "warmup": "warming up", "measure": "measuring", "end": "ending",
+}  # fmt: skip
+
+
+@dataclass
+class Facts:
+    """What the worker said of the loaded model."""
+
+    configuration: Configuration
+    loaded: Message = field(default_factory=dict)
+    cold_start: dict[str, float | None] | None = None
+    settled: bool | None = None
+    warmup_text: str = ""
+
+
+class Runner:
+    """Drives one task on one worker. `emit` takes records; `now` gives session time in ns. `ended` is set once, at the end."""
+
+    def __init__(
+        self,
+        run: int,
+        task: Task,
+        worker: WorkerProcess,
+        emit: Callable[[Record], None],
+        now: Callable[[], int],
+        *,
+        hang_s: float = HANG_S,
+        resident: bool = False,
+    ) -> None:
+        self.run, self.task, self.worker = run, task, worker
+        self.facts = Facts(task.configuration)
+        self.measurement = Measurement(task.warmup)
+        self.phase = "start"
+        self.ended = False
+        self.error: MeasureError | None = None
+        self.reason = ""
+        self.reusable = False  # after the end: whether the worker can take another run
+        self._emit, self._now = emit, now
+        self._hang_s = hang_s
+        self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
+        self._started = False
+        self._quiet_since = time.monotonic()
+        self._activity = (0, 0.0)
+        emit(
+            Run(
+                t=now(), run=run, phase="start", configuration=task.configuration, repeat=task.repeat,
+                note="parked worker, loaded already" if resident else "",
+            )
+        )  # fmt: skip
+        worker.send("load", configuration=task.configuration.as_dict())
+
+    @property
+    def measuring(self) -> bool:
+        return self.phase == "measure"
+
+    def receive(self) -> None:
+        """Take what the worker says, its death included."""
+        try:
+            messages = self.worker.receive()
+        except EOFError:
+            if not self.ended:
+                self.fail(self.worker.death(PHASE_WORDS[self.phase]))
+            return
+        except ValueError as error:
+            self.fail(
+                MeasureError(
+                    "worker-ended",
+                    f"the worker sent what is no message: {error}",
+                    "its output is in the detail",
+                    self.worker.captured(),
+                )
+            )
+            return
+        for message in messages:
+            self._quiet_since = time.monotonic()
+            if not self.ended:
+                self._handle(message)
+
+    def _handle(self, message: Message) -> None:
+        say = message["say"]
+        if say == "phase":
+            self._enter(message["phase"])
+        elif say == "loaded":
+            self._loaded(message)
+        elif say == "measuring":
+            self.measurement.begin(message["t"])
+            self._enter("measure", cold_start=self.facts.cold_start)
+        elif say == "stopped":
+            self.reason, self.reusable = message["reason"], True
+            self._end()
+        elif say == "error":
+            error = MeasureError.from_dict(message)
+            error.detail = "\n".join(filter(None, (error.detail, self.worker.captured())))
+            self.reusable = bool(message.get("alive"))
+            self.fail(error, keep=self.reusable)
+
+    def _enter(self, phase: str, **known: Any) -> None:
+        self.phase = phase
+        self._emit(Run(t=self._now(), run=self.run, phase=phase, **known))
+
+    def _loaded(self, message: Message) -> None:
+        asked = self.task.configuration
+        options = replace(asked.options, threads=message["threads"])
+        self.facts.configuration = replace(
+            asked, batch=message["batch"], dims=message["dims"], options=options
+        )
+        self.facts.loaded = message
+        self.facts.cold_start = message["cold_start"]
+        self._enter(
+            "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
+            placement=message["placement"], libraries=message["libraries"], threads=message["threads"], cache=message["cache"],
+        )  # fmt: skip
+        options = asked.options
+        self.worker.send(
+            "run", run=self.run, slots=parse_closed(asked.load), seed=options.seed, gc=options.gc
+        )
+        self._started = True
+
+    def tick(self) -> TickNumbers:
+        """At each tick: the requests since the last one; the order of mark, messages, copy keeps them on the right side of `measuring`."""
+        ring = self.worker.ring
+        ring.mark()
+        self.receive()
+        if self.ended:
+            return TickNumbers(0, None)
+        numbers = self.measurement.add(ring.take())
+        if numbers.done:
+            self._quiet_since = time.monotonic()
+        if self.phase == "warmup":
+            self._check_warmup()
+        return numbers
+
+    def _check_warmup(self) -> None:
+        end = self.measurement.warm(time.monotonic_ns())
+        if end is None or self.facts.settled is not None:
+            return
+        self.facts.settled, self.facts.warmup_text = end.settled, end.reason
+        if not end.settled:
+            self._emit(Event(t=self._now(), kind="warmup", text=end.reason, level="warn", run=self.run))
+        duration = None if self.task.duration_s is None else round(self.task.duration_s * 1e9)
+        self.worker.send("measure", run=self.run, duration=duration, requests=self.task.requests)
+
+    def check_hang(self) -> None:
+        """Once a second: a worker that says, prints and computes nothing is given up."""
+        activity = self.worker.activity()
+        if activity != self._activity:
+            self._activity, self._quiet_since = activity, time.monotonic()
+        elif time.monotonic() - self._quiet_since > self._hang_s:
+            self.fail(
+                MeasureError(
+                    "worker-hung",
+                    f"the worker hangs while {PHASE_WORDS[self.phase]}: for {self._hang_s:.0f} s it said, printed and computed nothing",
+                    "it was ended; try another backend, or look at its output",
+                    self.worker.captured(),
+                )
+            )
+
+    def stop(self) -> None:
+        """End the run: politely where requests are flowing, at once where the worker is busy loading."""
+        if self.ended:
+            return
+        if self._started:
+            self.worker.send("stop", run=self.run)
+        else:
+            self.fail(
+                MeasureError(
+                    "stopped", f"stopped while {PHASE_WORDS[self.phase]}", "press r to start it again"
+                )
+            )
+
+    def fail(self, error: MeasureError, *, keep: bool = False) -> None:
+        """The run ends with an error; a worker that is not kept is killed by whoever owns it."""
+        if self.ended:
+            return
+        self.error, self.reusable = error, keep
+        self._end()
+
+    def _end(self) -> None:
+        """What the worker wrote before its end, or its death, still counts."""
+        self.ended = True
+        if self._started:
+            ring = self.worker.ring
+            ring.mark()
+            self.final = self.measurement.add(ring.take())
+
+    def fault(self) -> Fault | None:
+        """The error as the log holds it."""
+        return (
+            None
+            if self.error is None
+            else Fault(self.error.kind, self.error.message, self.error.fix, self.error.detail)
+        )

@@ -1,0 +1,294 @@
+"""The engine behind the live screen: takes commands from its viewers, switches runs, and ends when nobody needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import struct
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import msgspec
+
+from ..backends import models, registry
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+from ..backends.probes import Availability
+from . import commands
+from .engine import Engine
+from .plan import Task, describe
+from .prober import probe
+from .runner import Runner
+
+ARRIVAL_S = 15.0
+"""How long an engine waits for its first viewer."""
+
+UNWATCHED_S = 600.0
+"""Without a viewer a run that was given no end is ended after ten minutes, so that no orphan keeps a shared GPU busy."""
+
+LINE_LIMIT = 1 << 20
+
+
+class Connection:
+    """One viewer."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self.socket = peer
+        self.pending = b""
+
+
+class Server:
+    """Everything runs on the engine's main thread, but for the probe, which hands its answer over through a socket pair."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._viewers: set[Connection] = set()
+        self._seen_viewer = False
+        self._alone_since = time.monotonic()
+        self._stay = engine.settings.stay
+        self._next: Task | None = None
+        self._good: Task | None = None
+        self._present: Task | None = engine.settings.task
+        self._current: Runner | None = None
+        self._available: dict[str, Availability] | None = None
+        self._over = ""
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._wake_read.setblocking(False)
+        engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
+        self._probed: list[Availability] | MeasureError | None = None
+        self._listener = self._listen()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._path))  # in a directory that is 0700
+        self._path.chmod(0o600)
+        listener.listen(8)
+        listener.setblocking(False)
+        self._engine.selector.register(listener, selectors.EVENT_READ, self._accept)
+        return listener
+
+    def wake(self, reason: str) -> None:
+        """End soon; may be called by a signal handler."""
+        self._over = self._over or reason
+        with contextlib.suppress(BlockingIOError):
+            self._wake_write.send(b"\0")
+
+    def serve(self) -> str:
+        """Until the session is over; returns why."""
+        threading.Thread(target=self._probe, name="probe", daemon=True).start()
+        while not self._over:
+            self._engine.step(self._each_tick)
+            if self._engine.runner is None:
+                self._between_runs()
+        return self._over
+
+    def close(self) -> None:
+        for viewer in list(self._viewers):
+            self._leave(viewer)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    # -- the probe
+
+    def _probe(self) -> None:
+        try:
+            self._probed = probe(self._engine.settings.python(None))
+        except MeasureError as error:
+            self._probed = error
+        self._wake_write.send(b"\0")
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._wake_read.recv(64)
+        probed, self._probed = self._probed, None
+        if isinstance(probed, MeasureError):
+            self._available = {}
+            self._engine.say("backends", f"{probed.message}; {probed.fix}", level="error", backends=[])
+        elif probed is not None:
+            self._available = {a.name: a for a in probed}
+            usable = [a.short for a in probed if a.usable]
+            self._engine.say(
+                "backends",
+                f"usable here: {', '.join(usable) or 'none'}",
+                backends=[asdict(a) for a in probed],
+            )
+        if (
+            self._available is not None
+            and self._engine.settings.task is not None
+            and self._present is self._engine.settings.task
+        ):
+            self._begin(self._engine.settings.task, None)
+
+    # -- commands
+
+    def _accept(self) -> None:
+        peer, _ = self._listener.accept()
+        if not same_user(peer):
+            peer.close()
+            return
+        peer.setblocking(False)
+        viewer = Connection(peer)
+        self._viewers.add(viewer)
+        self._seen_viewer = True
+        self._engine.selector.register(peer, selectors.EVENT_READ, lambda: self._hear(viewer))
+
+    def _hear(self, viewer: Connection) -> None:
+        try:
+            data = viewer.socket.recv(65536)
+        except OSError:
+            data = b""
+        if not data or len(viewer.pending) > LINE_LIMIT:
+            self._leave(viewer)
+            return
+        *lines, viewer.pending = (viewer.pending + data).split(b"\n")
+        for line in lines:
+            try:
+                self._obey(commands.decode(line))
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                self._engine.say("command", f"a viewer sent what is no command: {error}", level="error")
+
+    def _leave(self, viewer: Connection) -> None:
+        self._engine.selector.unregister(viewer.socket)
+        viewer.socket.close()
+        self._viewers.discard(viewer)
+        self._alone_since = time.monotonic()
+
+    def _obey(self, command: commands.Command) -> None:
+        engine = self._engine
+        if command.do == "end":
+            self._over = "ended by its viewer"
+        elif command.do == "stay":
+            self._stay = True
+            engine.say(
+                "command", "the engine goes on without a viewer until its run ends", command=command.id
+            )
+        elif command.do == "stop":
+            engine.say(
+                "command",
+                "the load is stopped" if engine.runner else "nothing was running",
+                command=command.id,
+            )
+            self._next = None
+            if engine.runner:
+                engine.runner.stop()
+        elif command.do == "start":
+            if engine.runner is not None:
+                engine.say("command", "it is running already", command=command.id)
+            elif self._present is not None:
+                self._begin(self._present, command.id)
+        elif command.configuration is not None:
+            base = self._present or Task(command.configuration)
+            self._begin(replace(base, configuration=command.configuration), command.id)
+
+    def _begin(self, task: Task, command: str | None) -> None:
+        """Switch to the task: now where nothing runs, else when what runs has stopped."""
+        engine = self._engine
+        try:
+            task = replace(task, configuration=self._settled(task.configuration))
+            self._check(task.configuration)
+        except MeasureError as error:
+            engine.say(
+                "command",
+                f"{error.message}; {error.fix}" if error.fix else error.message,
+                level="error",
+                command=command,
+                kind=error.kind,
+            )
+            if engine.runner is None and self._good is None:
+                engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
+                self._resume(task)
+            return
+        if engine.runner is not None and engine.runner.task.configuration == task.configuration:
+            engine.say(
+                "command", f"{describe(task.configuration)} is being measured already", command=command
+            )
+            return
+        engine.say("command", f"switching to {describe(task.configuration)}", command=command)
+        self._present = self._next = task
+        if engine.runner is not None:
+            engine.runner.stop()
+
+    def _settled(self, configuration: Configuration) -> Configuration:
+        """The choice that was left to the engine: the model's default backend among the usable ones."""
+        if configuration.backend:
+            return configuration
+        model = models.resolve(configuration.model, configuration.options.working_directory)
+        name = models.default_backend(model, {a.name for a in (self._available or {}).values() if a.usable})
+        return replace(configuration, backend=name, device=registry.resolve(name).device)
+
+    def _check(self, configuration: Configuration) -> None:
+        backend = (self._available or {}).get(configuration.backend)
+        if backend is not None and not backend.usable and configuration.environment is None:
+            raise MeasureError(
+                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
+            )
+
+    # -- runs
+
+    def _between_runs(self) -> None:
+        """No run is going: look at how the last one ended, and begin what is next."""
+        ended, self._current = self._current, None
+        if ended is not None:
+            self._look_back(ended)
+        if self._next is not None:
+            task, self._next = self._next, None
+            try:
+                self._current = self._engine.start(task)
+            except MeasureError as error:
+                self._engine.refuse(task, error, "failed")
+                self._resume(task)
+
+    def _look_back(self, ended: Runner) -> None:
+        if ended.error is None:
+            self._good = ended.task
+        elif ended.error.kind != "stopped" and self._next is None:
+            self._resume(ended.task)
+
+    def _resume(self, failed: Task) -> None:
+        """After a failure another configuration carries on: the one before, else the model's default backend."""
+        if not self._engine.settings.fallback or self._next is not None:
+            return
+        fallback = self._good
+        if fallback is None:
+            try:
+                fallback = replace(
+                    failed,
+                    configuration=self._settled(replace(failed.configuration, backend="", environment=None)),
+                )
+                self._check(fallback.configuration)
+            except MeasureError:
+                return  # the failure itself has been said; there is nothing to carry on with
+        if fallback.configuration == failed.configuration:
+            return
+        self._present = self._next = fallback
+        self._good = None
+        self._engine.say("command", f"{describe(fallback.configuration)} carries on", level="warn")
+
+    def _each_tick(self) -> None:
+        """Without a viewer the engine ends when its run does, or when a run without an end has gone on for long enough."""
+        if self._viewers:
+            self._alone_since = time.monotonic()
+            return
+        alone = time.monotonic() - self._alone_since
+        if not self._seen_viewer and not self._stay:
+            if alone > ARRIVAL_S:
+                self._over = "no viewer came"
+        elif self._engine.runner is None and self._next is None:
+            self._over = "the run ended and nobody was watching"
+        elif alone > UNWATCHED_S:
+            self._over = "nobody was watching for ten minutes"
+
+
+def same_user(peer: socket.socket) -> bool:
+    """Whether the other end of a unix socket belongs to this process's user."""
+    if sys.platform != "linux":
+        return True  # the socket's directory is 0700
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return bool(uid == os.getuid())

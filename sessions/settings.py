@@ -1,0 +1,31 @@
+"""What an engine is told at its start; also the form in which a detached engine gets it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .plan import Task
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`environments` maps the label of a configuration (None as the empty string) to its interpreter; absent ones run under our own."""
+
+    environments: dict[str, str] = {}
+    recording: bool = True
+    sessions_dir: str | None = None
+    name: str | None = None
+    interval_s: float = 0.25
+    command: list[str] = []
+    hang_s: float = 60.0
+    fallback: bool = (
+        False  # after a failed start, go on with what ran before or with the model's default backend
+    )
+    telemetry: bool = True
+    task: Task | None = (
+        None  # of a serving engine: what to measure first; a backend of "" leaves the choice to the engine
+    )
+    stay: bool = False  # a serving engine goes on without a viewer until its run ends
+
+    def python(self, environment: str | None) -> str | None:
+        """The interpreter of a configuration's environment; None is our own."""
+        return self.environments.get(environment or "")

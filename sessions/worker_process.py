@@ -1,0 +1,142 @@
+"""A worker process as the engine holds it: started, commanded, listened to, and ended with everything that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ..backends import boot, protocol, ring
+from ..backends.errors import MeasureError
+
+CAPTURE_LIMIT = 8 << 20
+"""Bytes of a runtime's output that are kept on disk; a model that prints each request would fill it."""
+
+CAPTURE_SHOWN = 16 << 10
+"""Bytes of it, from the end, that go into an error's detail."""
+
+
+class WorkerProcess:
+    """Start it from the engine's main thread only: the worker dies with the thread that started it (PR_SET_PDEATHSIG)."""
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._capture = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 (closed in `end`)
+        descriptor = ring.create()
+        self.ring = ring.RingReader(descriptor)
+        try:
+            self._process = subprocess.Popen(
+                [python, "-X", "utf8", str(Path(boot.__file__)), "worker", str(descriptor), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._capture,
+                pass_fds=(descriptor,),
+                start_new_session=True,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )
+        except OSError as error:
+            self._capture.close()
+            raise MeasureError(
+                "python-missing",
+                f"the interpreter {python} cannot be started: {error.strerror}",
+                "give --python a Python 3.10 or later",
+            ) from error
+        finally:
+            os.close(descriptor)
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._lines = protocol.Lines()
+        self.pid = self._process.pid
+
+    def fileno(self) -> int:
+        """For selectors: readable when a message or the worker's end has come."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def send(self, do: str, **fields: Any) -> None:
+        """A worker that has died in the meantime is noticed by `receive`."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), protocol.encode({"do": do, **fields}))
+
+    def receive(self) -> list[protocol.Message]:
+        """The messages that have come. Raises EOFError when the worker has ended, BlockingIOError never."""
+        data = b""
+        while True:
+            try:
+                piece = os.read(self.fileno(), 65536)
+            except BlockingIOError:
+                break
+            if not piece:
+                if data:
+                    break
+                raise EOFError
+            data += piece
+        return self._lines.feed(data)
+
+    def activity(self) -> tuple[int, float]:
+        """(bytes printed so far, CPU seconds of the worker and what it started): both still means that it hangs."""
+        printed = os.fstat(self._capture.fileno()).st_size
+        if printed > CAPTURE_LIMIT:
+            tail = self.captured().encode()
+            os.ftruncate(self._capture.fileno(), 0)
+            os.write(self._capture.fileno(), tail)
+        seconds = 0.0
+        try:
+            process = psutil.Process(self.pid)
+            for member in [process, *process.children(recursive=True)]:
+                times = member.cpu_times()
+                seconds += times.user + times.system
+        except psutil.Error:
+            pass  # it has ended; the selector says so
+        return printed, seconds
+
+    def captured(self) -> str:
+        """The end of what the runtime printed."""
+        size = os.fstat(self._capture.fileno()).st_size
+        data = os.pread(self._capture.fileno(), CAPTURE_SHOWN, max(0, size - CAPTURE_SHOWN))
+        return data.decode(errors="replace").strip()
+
+    def death(self, doing: str) -> MeasureError:
+        """What to tell a person of a worker whose pipe has closed while it was `doing` something."""
+        try:
+            code = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        detail = self.captured()
+        if code >= 0:
+            last = detail.splitlines()[-1] if detail else "it printed nothing"
+            return MeasureError(
+                "worker-ended",
+                f"the worker ended with exit code {code} while {doing}: {last[:300]}",
+                "its output is in the detail",
+                detail,
+            )
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        if name == "SIGKILL":
+            fix = (
+                "something killed it, often the kernel for want of memory (dmesg tells): try a smaller batch"
+            )
+        else:
+            fix = "the runtime crashed: its output is in the detail; another backend or version may run it"
+        return MeasureError("worker-killed", f"the worker was ended by {name} while {doing}", fix, detail)
+
+    def kill(self) -> None:
+        """End the worker and everything in its process group (compilers that it started)."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill it, reap it and let its descriptors go."""
+        self.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._capture):
+            if stream is not None:
+                stream.close()
