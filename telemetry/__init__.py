@@ -1,1 +1,1 @@
-"""What the machine does: host and GPU readings, histograms, statistics, diagnosis. It imports nothing above."""
+"""What the machine does: host and GPU readings, histograms, statistics, diagnosis."""

@@ -237,6 +237,16 @@ class Histogram:
         index = np.flatnonzero(self._counts[first:last])
         return Counts(index + first, self._counts[first:last][index])
 
+    @classmethod
+    def of(cls, parts: Iterable[Counts]) -> Histogram:
+        """The sum of compact counts as one histogram."""
+        new = cls()
+        for part in parts:
+            if len(part.index):
+                new._counts[part.index] += part.count
+                new._extend(part.n, lowest_of(int(part.index[0])), value_of(int(part.index[-1])))
+        return new
+
     def copy(self) -> Histogram:
         new = Histogram()
         new.add(self)

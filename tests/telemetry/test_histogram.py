@@ -97,8 +97,8 @@ def test_counts_of_every_size_survive_a_blob() -> None:
 
 def test_every_index_holds_its_own_values() -> None:
     index = np.arange(len(Histogram().counts))
-    low = np.array([lowest_of(i) for i in index])
-    high = np.array([value_of(i) for i in index])
+    low = np.array([lowest_of(int(i)) for i in index])
+    high = np.array([value_of(int(i)) for i in index])
     assert np.array_equal(index_of(np.maximum(low, 1))[1:], index[1:])
     assert np.array_equal(index_of(np.maximum(high, 1))[1:], index[1:])
     assert np.array_equal(high[:-1] + 1, low[1:])
