@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..backends.ring import INSTRUMENTED
-from ..telemetry.histogram import Histogram
+from ..telemetry.histogram import Counts, Histogram
 from ..telemetry.warmup import WarmUp, WarmUpEnd
 from .records import STAGES
 
@@ -39,7 +39,7 @@ class Measurement:
         self.apart = False
         self.service = Histogram()
         self.stages: dict[str, Histogram] = {}
-        self.seconds: list[str] = []  # one V2 blob of the service latency per second
+        self.seconds: list[Counts] = []  # the service latency of each second
         self.warm_requests = 0
         self.gc_ns = 0
         self._warm_instrumented = 0
@@ -114,11 +114,10 @@ class Measurement:
         """The histograms since the last call, as V2 blobs by name; None without a request."""
         if not self._second:
             return None
-        blobs = {name: histogram.encode() for name, histogram in self._second.items() if histogram.n}
-        self._second = {}
-        if "service" in blobs:
-            self.seconds.append(blobs["service"])
-        return blobs or None
+        second, self._second = self._second, {}
+        if "service" in second:
+            self.seconds.append(second["service"].compact())
+        return {name: histogram.encode() for name, histogram in second.items() if histogram.n} or None
 
     def blobs(self) -> dict[str, str]:
         """The run's cumulative histograms, as a `key` record holds them."""
