@@ -75,9 +75,10 @@ def test_quantiles_outside_are_refused(q: float) -> None:
         rank_interval(10, q)
 
 
-@pytest.mark.parametrize(("q", "n"), [(0.5, 1000), (0.9, 5000), (0.95, 20_000), (0.99, 50_000), (0.999,
-200_000)]) def test_intervals_of_independent_requests_cover_the_truth_95_times_in_100(q: float, n: int) ->
-None:
+@pytest.mark.parametrize(
+    ("q", "n"), [(0.5, 1000), (0.9, 5000), (0.95, 20_000), (0.99, 50_000), (0.999, 200_000)]
+)
+def test_intervals_of_independent_requests_cover_the_truth_95_times_in_100(q: float, n: int) -> None:
     # Sorted uniform values: the q quantile is q, whatever the distribution, since ranks alone count.
     low, high = rank_interval(n, q)
     assert low is not None
