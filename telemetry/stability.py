@@ -1,0 +1,112 @@
+"""How far a run's own steadiness lets its numbers be trusted: A, B or C, each lowering in words.
+
+The thresholds are the design's: perf_analyzer's three windows, trtexec's 2.5 % variation, and n for a p99
+with both ends of its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .histogram import Histogram
+from .statistics import Compactable
+
+WINDOWS = 3
+ENOUGH = 368  # requests: p99 has a two-sided 95 % interval from here
+
+_LETTERS = "ABC"
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    letter: str  # "A", "B", "C"
+    reasons: tuple[str, ...]  # why it is not A, the worst first; empty for A
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is known of where the run took place; None is unknown, and counts as B where it matters.
+
+    `gpu` says whether a GPU was measured: throttling, clocks and co-tenants are then judged.
+    """
+
+    gpu: bool = False
+    throttled: float | None = None  # share of the time, 0 to 1
+    clock_span: float | None = None  # (highest - lowest) ÷ highest SM clock
+    alone: bool | None = None  # no other process on the GPU
+    threads: int | None = None  # of a CPU backend
+    quota: float | None = None  # cores that the container may use; None: no limit
+    far_node: bool = False  # the worker runs on another NUMA node than its GPU
+    notes: tuple[str, ...] = ()  # further reasons for B, as sentences
+
+
+def window_medians(seconds: Sequence[Compactable]) -> tuple[float, ...]:
+    """The median service latency, ns, of each third of a run, given its seconds in order; fewer where it is
+    too short.
+    """
+    blocks = [block for block in (second.compact() for second in seconds) if len(block.index)]
+    if len(blocks) < WINDOWS:
+        return ()
+    edges = [round(len(blocks) * part / WINDOWS) for part in range(WINDOWS + 1)]
+    parts = (blocks[first:last] for first, last in pairwise(edges))
+    return tuple(float(Histogram.of(part).quantile(0.5)) for part in parts)
+
+
+def _level(value: float, a: float, b: float) -> int:
+    return 0 if value <= a else 1 if value <= b else 2
+
+
+def _timing(medians: Sequence[float], variation: float, n: int) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    if len(medians) < WINDOWS or min(medians) <= 0:
+        found.append((1, f"too short for {WINDOWS} windows"))
+    else:
+        ratio = max(medians) / min(medians)
+        words = f"the medians of {WINDOWS} windows differ by {100 * (ratio - 1):.1f} %"
+        found.append((_level(ratio, 1.05, 1.10), words))
+    found.append((_level(variation, 0.025, 0.10), f"latencies vary by {100 * variation:.1f} % of their mean"))
+    if n < ENOUGH:
+        found.append((1, f"{n} requests, p99 needs {ENOUGH}"))
+    return found
+
+
+def _gpu(at: Conditions) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
+    if at.throttled is None:
+        found.append((1, "unknown whether clocks were throttled"))
+    else:
+        words = f"clocks throttled {100 * at.throttled:.1f} % of the time"
+        found.append((_level(at.throttled, 0.0, 0.05), words))
+    if at.clock_span is None:
+        found.append((1, "the SM clock is unknown"))
+    else:
+        found.append(
+            (_level(at.clock_span, 0.02, 0.05), f"the SM clock moved by {100 * at.clock_span:.1f} %")
+        )
+    if at.alone is None:
+        found.append((1, "other processes on the GPU cannot be seen from here"))
+    elif not at.alone:
+        found.append((1, "other processes were on the GPU"))
+    return found
+
+
+def grade(medians: Sequence[float], variation: float, n: int, at: Conditions) -> Grade:
+    """The grade of a run: the worst of its parts decides.
+
+    `medians` as `window_medians` gives them, `variation` the coefficient of variation of the service latency,
+    `n` the measured requests.
+    """
+    found = _timing(medians, variation, n)
+    if at.gpu:
+        found += _gpu(at)
+    if at.quota is not None and at.threads is not None and at.threads > at.quota:
+        found.append((1, f"{at.threads} threads on a quota of {at.quota:g} cores"))
+    if at.far_node:
+        found.append((1, "the worker runs on another NUMA node than its GPU"))
+    found += [(1, note) for note in at.notes]
+    reasons = sorted((item for item in found if item[0]), key=lambda item: -item[0])
+    return Grade(
+        _LETTERS[max((level for level, _ in found), default=0)], tuple(words for _, words in reasons)
+    )
