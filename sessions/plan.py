@@ -1,0 +1,165 @@
+"""What `infertop run` is going to measure, in which order, and how long that takes at least."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..backends.configuration import Configuration, Options
+from . import units
+
+AUTO_WARMUP_S = (3.0, 60.0)
+"""The rule `auto` needs three windows of at least 1 s and gives up after 60 s (or 30 requests, where those
+take longer)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run to make. Exactly one of `duration_s` (after warm-up) and `requests` is given."""
+
+    configuration: Configuration
+    repeat: int = 0
+    warmup: str = "auto"  # "auto", "5s" or "100x"
+    duration_s: float | None = 10.0
+    requests: int | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A backend that `--backend all` leaves out, because it cannot be used here."""
+
+    backend: str
+    reason: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`configurations` as the person named them, `tasks` in the order of measuring."""
+
+    configurations: tuple[Configuration, ...]
+    tasks: tuple[Task, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A backend to measure: its full name, its device, and the label of the interpreter that runs it."""
+
+    backend: str
+    device: str = "cpu"
+    environment: str | None = None
+
+
+def combine(
+    model: str,
+    backends: Iterable[Choice],
+    precisions: Iterable[str],
+    batches: Iterable[int | None] = (None,),
+    dims: Mapping[str, Sequence[int]] | None = None,
+    data_paths: Iterable[str] = ("pageable",),
+    loads: Iterable[str] = ("closed:1",),
+    options: Options | None = None,
+) -> tuple[Configuration, ...]:
+    """Every combination once, the last list varying fastest."""
+    options = options or Options()
+    sizes = (
+        [dict(zip(dims, values, strict=True)) for values in itertools.product(*dims.values())]
+        if dims
+        else [{}]
+    )
+    found: list[Configuration] = []
+    for choice, precision, batch, bound, path, load in itertools.product(
+        backends, precisions, batches, sizes, data_paths, loads
+    ):
+        configuration = Configuration(
+            choice.backend,
+            model,
+            precision,
+            batch,
+            bound,
+            path,
+            load,
+            choice.device,
+            choice.environment,
+            options,
+        )
+        if configuration not in found:
+            found.append(configuration)
+    return tuple(found)
+
+
+def make_tasks(
+    configurations: Sequence[Configuration],
+    *,
+    repeats: int = 1,
+    seed: int = 0,
+    warmup: str = "auto",
+    duration_s: float | None = 10.0,
+    requests: int | None = None,
+) -> tuple[Task, ...]:
+    """`repeats` rounds, each over all configurations in an order of its own, drawn by the seed.
+
+    A machine that grows warmer, or that somebody else begins to use, then harms no configuration more than
+    another.
+    """
+    shuffle = random.Random(seed).shuffle
+    tasks: list[Task] = []
+    for repeat in range(repeats):
+        order = list(configurations)
+        shuffle(order)
+        tasks += [Task(configuration, repeat, warmup, duration_s, requests) for configuration in order]
+    return tuple(tasks)
+
+
+def least_seconds(tasks: Iterable[Task]) -> float | None:
+    """The time that warm-up and measuring take at least; None where requests are counted, whose length nobody
+    knows yet.
+
+    Loading comes on top of it: it is known only when it was done.
+    """
+    total = 0.0
+    for task in tasks:
+        if task.duration_s is None:
+            return None
+        total += task.duration_s
+        if task.warmup == "auto":
+            total += AUTO_WARMUP_S[0]
+        elif not task.warmup.endswith("x"):
+            total += units.parse_duration(task.warmup, "--warmup")
+    return total
+
+
+def describe(configuration: Configuration) -> str:
+    """`onnxruntime-cpu · fp32 · batch 8 · pageable · closed:1`, as headers and messages name a
+    configuration."""
+    parts = [configuration.label, configuration.precision]
+    parts += [] if configuration.batch is None else [f"batch {configuration.batch}"]
+    parts += [f"{name} {size}" for name, size in configuration.dims.items()]
+    return " · ".join([*parts, configuration.data_path, configuration.load])
+
+
+def preview(plan: Plan) -> str:
+    """What `--dry-run` prints: how many runs, the time, and the order."""
+    runs, kinds = len(plan.tasks), len(plan.configurations)
+    model = units.printable(plan.configurations[0].model)
+    lines = [f"{runs} run{'s' * (runs > 1)} of {kinds} configuration{'s' * (kinds > 1)} of {model}"]
+    least = least_seconds(plan.tasks)
+    first = plan.tasks[0]
+    if least is None:
+        lines.append(f"time: unknown ({units.count(first.requests)} requests a run), and loading")
+    elif first.warmup == "auto":
+        most = least + runs * (AUTO_WARMUP_S[1] - AUTO_WARMUP_S[0])
+        lines.append(
+            f"time: {units.duration(least)} to about {units.duration(most)}, as warm-up takes, and loading"
+        )
+    else:
+        lines.append(f"time: at least {units.duration(least)}, and loading")
+    width = len(str(runs))
+    repeated = any(task.repeat for task in plan.tasks)
+    for number, task in enumerate(plan.tasks, 1):
+        suffix = f" · repeat {task.repeat + 1}" if repeated else ""
+        lines.append(f"{number:>{width}}  {units.printable(describe(task.configuration))}{suffix}")
+    return "\n".join(lines) + "\n"
