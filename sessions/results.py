@@ -1,0 +1,296 @@
+"""The document `infertop.run/1`: what `run --json` writes, what tables and gates read, and what a log keeps
+as a run's result.
+
+Times are in ms where the name says nothing else; unknown is null. A single run's result is made by the
+engine; this module knows
+which fields there are, and makes one result of the repeats of a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from .. import __version__
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+from ..telemetry.histogram import Histogram
+from ..telemetry.statistics import quantile_interval, repeat_interval
+from .plan import Plan
+from .records import STAGES, Header
+
+SCHEMA = "infertop.run/1"
+
+Result = dict[str, Any]
+Interval = list[float | None]
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+"""The quantiles of the service latency, by their name in `latency_ms`."""
+
+LATENCY = ("mean", *QUANTILES, "max")
+
+COLD_START = ("import", "load", "build", "first")
+
+REPEATS_FOR_INTERVAL = 5
+"""From here on intervals are those between repeats: they contain what a run's own interval cannot, the
+difference from run to run."""
+
+UNAVAILABLE = frozenset(
+    {"unsupported", "backend-missing", "python-missing", "probe-failed", "device-missing"}
+)
+"""Kinds of error that say that the configuration cannot exist here; any other is a failure of something that
+might have worked."""
+
+
+class Measured(Protocol):
+    """What the engine hands back: one result for each task that was begun, in the tasks' order."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def header(self) -> Header: ...
+    @property
+    def results(self) -> Sequence[Result]: ...
+
+
+def blank_result(
+    configuration: Configuration,
+    status: str | None = None,
+    error: MeasureError | None = None,
+    run: int | None = None,
+) -> Result:
+    """A result with every field, and nothing measured. Without `status` the error's kind decides between
+    `unavailable` and `failed`."""
+    if status is None:
+        status = "ok" if error is None else "unavailable" if error.kind in UNAVAILABLE else "failed"
+    return {
+        "run": run,
+        "backend": configuration.label,
+        "device": configuration.device,
+        "model": configuration.model,
+        "precision": configuration.precision,
+        "batch": configuration.batch,
+        "dims": dict(configuration.dims),
+        "data_path": configuration.data_path,
+        "load": configuration.load,
+        "status": status,
+        "error": None if error is None else {"kind": error.kind, "message": error.message, "fix": error.fix},
+        "requests": 0,
+        "samples": 0,
+        "duration_s": None,
+        "throughput": None,
+        "throughput_ci95": None,
+        "latency_ms": dict.fromkeys(LATENCY),
+        "latency_ci95_ms": dict.fromkeys(QUANTILES),
+        "ci_method": None,
+        "latency_hdr": None,
+        "response_ms": None,
+        "stages_ms": None,
+        "stage_n": 0,
+        "cold_start_s": dict.fromkeys(COLD_START),
+        "cache": None,
+        "agreement": None,
+        "telemetry": {},
+        "energy_j_per_sample": None,
+        "verdicts": [],
+        "stability": None,
+        "stability_reasons": [],
+        "warmup": None,
+        "dropped": 0,
+        "placement": None,
+        "repeats": [],
+    }
+
+
+def document(measured: Measured, plan: Plan) -> dict[str, Any]:
+    """The whole document, one result a configuration in the order in which the person named them. `gates` is
+    filled by the gates."""
+    by_configuration: list[tuple[Configuration, list[Result]]] = [(c, []) for c in plan.configurations]
+    # Tasks that an interruption left out have no result.
+    for task, result in zip(plan.tasks, measured.results, strict=False):
+        next(
+            found for configuration, found in by_configuration if configuration == task.configuration
+        ).append(result)
+    return {
+        "schema": SCHEMA,
+        "infertop": __version__,
+        "session": measured.session,
+        "host": measured.header.host,
+        "gpus": measured.header.gpus,
+        "results": [merge(results) for _, results in by_configuration if results],
+        "gates": [],
+    }
+
+
+def merge(repeats: Sequence[Result]) -> Result:
+    """One result of the repeats of a configuration: histograms added, never percentiles averaged. A single
+    one stays as it is.
+
+    One that failed makes the whole fail: `error` says which, the numbers are those of the others, and
+    `repeats` holds each.
+    """
+    if len(repeats) == 1:
+        return {**repeats[0], "repeats": []}
+    good = [r for r in repeats if r["status"] == "ok"]
+    if not good:
+        return {**repeats[0], "repeats": list(repeats)}
+    first = good[0]
+    histogram = _pooled(good)
+    samples = sum(r["samples"] for r in good)
+    seconds = sum(r["duration_s"] or 0.0 for r in good)
+    throughput = samples / seconds if seconds else None
+    latency = _latency(histogram, good)
+    intervals, throughput_interval, method = _intervals(good, histogram, latency, throughput)
+    bad = next((r for r in repeats if r["status"] != "ok"), None)
+    return {
+        **first,
+        "status": "ok" if bad is None else bad["status"],
+        "error": None if bad is None else _numbered(bad["error"], repeats.index(bad), len(repeats)),
+        "requests": sum(r["requests"] for r in good),
+        "samples": samples,
+        "duration_s": seconds,
+        "throughput": throughput,
+        "throughput_ci95": throughput_interval,
+        "latency_ms": latency,
+        "latency_ci95_ms": intervals,
+        "ci_method": method,
+        "latency_hdr": None if histogram is None else histogram.encode(),
+        # There is no histogram of these to add, and their percentiles are not averaged: each repeat has its
+        # own.
+        "response_ms": None,
+        "stages_ms": _stages(good),
+        "stage_n": sum(r["stage_n"] or 0 for r in good),
+        "cold_start_s": {
+            phase: _first(r["cold_start_s"][phase] for r in good if r["cold_start_s"]) for phase in COLD_START
+        },
+        "telemetry": _telemetry(good),
+        "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),
+        "stability": max((r["stability"] for r in good if r["stability"]), default=None),
+        "stability_reasons": list(dict.fromkeys(reason for r in good for reason in r["stability_reasons"])),
+        "dropped": sum(r["dropped"] or 0 for r in repeats),
+        "repeats": list(repeats),
+    }
+
+
+def _numbered(error: dict[str, Any] | None, index: int, of: int) -> dict[str, Any] | None:
+    return error and {**error, "message": f"repeat {index + 1} of {of}: {error['message']}"}
+
+
+def _pooled(good: Sequence[Result]) -> Histogram | None:
+    total: Histogram | None = None
+    for result in good:
+        if result["latency_hdr"] is None:
+            continue
+        histogram = Histogram.decode(result["latency_hdr"])
+        if total is None:
+            total = histogram
+        else:
+            total.add(histogram)
+    return total
+
+
+def _latency(histogram: Histogram | None, good: Sequence[Result]) -> dict[str, float | None]:
+    """Quantiles of the pooled histogram; the mean weighted by requests."""
+    if histogram is None or histogram.n == 0:
+        return dict.fromkeys(LATENCY)
+    quantiles = histogram.quantiles(list(QUANTILES.values()))
+    return {
+        "mean": _mean((r["latency_ms"]["mean"], r["requests"]) for r in good),
+        **{name: value / 1e6 for name, value in zip(QUANTILES, quantiles, strict=True)},
+        "max": max(
+            (r["latency_ms"]["max"] for r in good if r["latency_ms"]["max"] is not None), default=None
+        ),
+    }
+
+
+def _intervals(
+    good: Sequence[Result],
+    pooled: Histogram | None,
+    latency: dict[str, float | None],
+    throughput: float | None,
+) -> tuple[dict[str, Interval | None], Interval | None, str | None]:
+    """Intervals of the quantiles (ms) and of the throughput, and how they were found."""
+    if len(good) >= REPEATS_FOR_INTERVAL:
+        between = {
+            name: _between([r["latency_ms"][name] for r in good], latency[name], _bounds(pooled, q))
+            for name, q in QUANTILES.items()
+        }
+        method = f"Student t between {len(good)} repeats"
+        return between, _between([r["throughput"] for r in good], throughput), method
+    # Too few repeats for an interval of their own: all that any of them holds possible.
+    widest = {name: _widest([_interval(r, name) for r in good]) for name in QUANTILES}
+    methods = list(dict.fromkeys(r["ci_method"] for r in good if r["ci_method"]))
+    method = f"widest of {len(good)} repeats ({', '.join(methods)})" if methods else ""
+    return widest, _widest([r.get("throughput_ci95") for r in good]), method or None
+
+
+def _interval(result: Result, name: str) -> Interval | None:
+    found: Interval | None = (result["latency_ci95_ms"] or {}).get(name)
+    return found
+
+
+def _between(
+    values: Sequence[float | None], value: float | None, within: tuple[int | None, int | None] | None = (0, 0)
+) -> Interval | None:
+    """The interval of the mean of the repeats' values, widened to the pooled `value`, which need not be that
+    mean.
+
+    Where all requests together are too few for a bound of the quantile (`within`), the repeats' values were
+    guesses: it stays unknown.
+    """
+    known = [v for v in values if v is not None]
+    if len(known) < REPEATS_FOR_INTERVAL or value is None or within is None:
+        return None
+    low, high = repeat_interval(known)
+    return [
+        None if within[0] is None else max(0.0, min(low, value)),
+        None if within[1] is None else max(high, value),
+    ]
+
+
+def _bounds(pooled: Histogram | None, q: float) -> tuple[int | None, int | None] | None:
+    return None if pooled is None else quantile_interval(pooled, q)
+
+
+def _widest(intervals: Sequence[Interval | None]) -> Interval | None:
+    known = [i for i in intervals if i is not None]
+    if not known or len(known) < len(intervals):
+        return None
+    return [_bound([i[0] for i in known], min), _bound([i[1] for i in known], max)]
+
+
+def _bound(values: Sequence[float | None], choose: Callable[[list[float]], float]) -> float | None:
+    known = [value for value in values if value is not None]
+    return choose(known) if len(known) == len(values) else None
+
+
+def _stages(good: Sequence[Result]) -> dict[str, Any] | None:
+    """Means add up and are weighted by the requests that were timed; medians of repeats cannot be joined."""
+    timed = [r for r in good if r["stages_ms"]]
+    if not timed:
+        return None
+    return {
+        stage: None
+        if all(r["stages_ms"].get(stage) is None for r in timed)
+        else {
+            "mean": _mean(((r["stages_ms"].get(stage) or {}).get("mean"), r["stage_n"]) for r in timed),
+            "p50": None,
+        }
+        for stage in STAGES
+    }
+
+
+def _telemetry(good: Sequence[Result]) -> dict[str, float | None]:
+    names = dict.fromkeys(name for r in good for name in r["telemetry"])
+    return {name: _mean((r["telemetry"].get(name), r["duration_s"]) for r in good) for name in names}
+
+
+def _mean(weighted: Iterable[tuple[float | None, float | None]]) -> float | None:
+    """The mean of (value, weight), over those that are known."""
+    known = [(value, weight) for value, weight in weighted if value is not None and weight]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total else None
+
+
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
