@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..backends.configuration import Configuration, Options
+from ..telemetry.warmup import parse_rule
 from . import units
 
 AUTO_WARMUP_S = (3.0, 60.0)
@@ -127,8 +128,8 @@ def least_seconds(tasks: Iterable[Task]) -> float | None:
         total += task.duration_s
         if task.warmup == "auto":
             total += AUTO_WARMUP_S[0]
-        elif not task.warmup.endswith("x"):
-            total += units.parse_duration(task.warmup, "--warmup")
+        else:
+            total += (parse_rule(task.warmup)[0] or 0) / 1e9
     return total
 
 

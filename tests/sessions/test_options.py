@@ -1,0 +1,241 @@
+"""From words to a plan: what the command line accepts, and the sentences for what it does not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from infertop.backends.errors import MeasureError
+from infertop.backends.probes import Availability
+from infertop.sessions import options
+from infertop.sessions.options import Words
+
+USABLE = Availability("onnxruntime-cpu", "ort-cpu", True, version="1.31")
+TORCH = Availability("torch-eager", "torch", True, version="2.14")
+NO_TORCH = Availability("torch-eager", "torch", False, "torch is not installed", "pip install torch")
+
+
+class Probe:
+    """Answers by interpreter and keeps who was asked."""
+
+    def __init__(self, **by_interpreter: Sequence[Availability]) -> None:
+        self._answers = by_interpreter
+        self.asked: list[str | None] = []
+
+    def __call__(self, python: str | None) -> Sequence[Availability]:
+        self.asked.append(python)
+        return self._answers.get(Path(python).name if python else "", [TORCH, USABLE])
+
+
+def plan(
+    probe: Probe | None = None, model: str = "smallcnn", **words: Any
+) -> tuple[options.Plan, dict[str, str]]:
+    return options.plan(model, Words(**words), probe or Probe())
+
+
+def refused(message: str, **words: Any) -> MeasureError:
+    with pytest.raises(MeasureError, match=message) as caught:
+        plan(**words)
+    assert caught.value.kind == "usage"
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> str:
+    """Another interpreter, as far as its path tells."""
+    path = tmp_path / "old"
+    path.symlink_to(sys.executable)
+    return str(path)
+
+
+def test_the_defaults() -> None:
+    found, interpreters = plan()
+    [task] = found.tasks
+    configuration = task.configuration
+    assert (configuration.backend, configuration.precision, configuration.batch) == (
+        "onnxruntime-cpu",
+        "fp32",
+        None,
+    )
+    assert (configuration.data_path, configuration.load, configuration.device) == (
+        "pageable",
+        "closed:1",
+        "cpu",
+    )
+    assert (task.duration_s, task.requests, task.warmup) == (10.0, None, "auto")
+    assert configuration.options.seed == 0
+    assert interpreters == {}
+
+
+def test_the_default_backend_is_one_that_is_usable() -> None:
+    found, _ = plan(
+        Probe(**{"": [TORCH, Availability("onnxruntime-cpu", "ort-cpu", False, "not installed")]})
+    )
+    assert found.configurations[0].backend == "torch-eager"
+
+
+def test_nobody_is_asked_when_the_backend_is_named() -> None:
+    probe = Probe()
+    plan(probe, backend="ort-cpu,torch-eager")
+    assert probe.asked == []
+
+
+def test_lists_become_combinations() -> None:
+    found, _ = plan(
+        backend="ort-cpu,torch", precision="native,fp32", batch="1,8", dim=("seq=64,128",), duration="2s"
+    )
+    assert len(found.configurations) == len(found.tasks) == 16
+    assert {c.dims["seq"] for c in found.configurations} == {64, 128}
+    assert {t.duration_s for t in found.tasks} == {2.0}
+
+
+def test_all_takes_the_usable_and_lists_the_rest_with_their_reasons() -> None:
+    found, _ = plan(Probe(**{"": [NO_TORCH, USABLE]}), backend="all")
+    assert [c.backend for c in found.configurations] == ["onnxruntime-cpu"]
+    assert [(s.backend, s.reason, s.fix) for s in found.skipped] == [
+        ("torch-eager", "torch is not installed", "pip install torch")
+    ]
+
+
+def test_all_of_nothing_is_an_error_that_says_why() -> None:
+    with pytest.raises(MeasureError, match="torch is not installed") as caught:
+        plan(Probe(**{"": [NO_TORCH]}), backend="all")
+    assert caught.value.kind == "backend-missing"
+
+
+def test_one_python_for_all(python: str) -> None:
+    probe = Probe()
+    found, interpreters = plan(probe, python=(python,))
+    assert interpreters == {"": python}, "a link stays a link: it is what makes a virtual environment"
+    assert probe.asked == [python]
+    assert found.configurations[0].label == "onnxruntime-cpu"
+
+
+def test_a_python_for_one_backend(python: str) -> None:
+    probe = Probe(old=[NO_TORCH, Availability("onnxruntime-cpu", "ort-cpu", False, "not there")])
+    found, interpreters = plan(probe, python=(f"ort-cpu={python}",), backend="all")
+    assert interpreters == {"onnxruntime-cpu": python}
+    assert probe.asked == [None, python]
+    assert [c.backend for c in found.configurations] == ["torch-eager"]
+    assert [s.reason for s in found.skipped] == ["not there"]
+    named, _ = plan(python=(f"ort-cpu={python}",), backend="onnxruntime-cpu,torch")
+    assert [(c.label, c.environment) for c in named.configurations] == [
+        ("onnxruntime-cpu", "onnxruntime-cpu"),
+        ("torch-eager", None),
+    ]
+
+
+def test_two_environments_side_by_side(python: str) -> None:
+    found, interpreters = plan(backend="ort-cpu,ort-cpu@old", python=(f"old={python}",))
+    assert interpreters == {"old": python}
+    assert [c.label for c in found.configurations] == ["onnxruntime-cpu", "onnxruntime-cpu@old"]
+    assert (
+        refused("@ol names no interpreter", backend="ort-cpu@ol", python=(f"old={python}",)).fix
+        == "did you mean ort-cpu@old?"
+    )
+    assert "--python new=PATH" in refused("@new names no", backend="ort-cpu@new").fix
+
+
+def test_wrong_interpreters(python: str, tmp_path: Path) -> None:
+    refused("no program of that name", python=("/nosuch/python",))
+    refused("twice", python=(python, python))
+    refused("is no label", python=(f"a b={python}",))
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    (tmp_path / "venv" / "bin" / "python").touch()
+    assert "bin/python" in refused("is a directory", python=(str(tmp_path / "venv"),)).fix
+
+
+def test_names_that_nearly_match_are_suggested() -> None:
+    assert "onnxruntime-cpu" in refused("no backend named onnxruntime-cpo", backend="onnxruntime-cpo").fix
+    assert "native" in refused("--precision 'natve'", precision="natve").fix
+    with pytest.raises(MeasureError) as caught:
+        plan(model="smalcnn")
+    assert caught.value.kind == "model-not-found"
+    assert "smallcnn" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("--batch '0'", {"batch": "0"}),
+        ("--batch 'x'", {"batch": "1,x"}),
+        ("is not NAME=N", {"dim": ("seq",)}),
+        ("twice", {"dim": ("seq=1", "seq=2")}),
+        ("has no unit", {"duration": "10"}),
+        ("longer than 0", {"duration": "0s"}),
+        ("exclude each other", {"duration": "1s", "requests": "5"}),
+        ("--requests", {"requests": "many"}),
+        ("--warmup", {"warmup": "lots"}),
+        ("--load", {"load": "open:fast"}),
+        ("--data-path", {"data_path": "pined"}),
+        ("is not NAME=AxBxC", {"input_shape": ("input",)}),
+        ("is not NAME=AxBxC", {"input_shape": ("input=3xx4",)}),
+        ("no such file", {"inputs": "/nosuch.npz"}),
+        ("--threads", {"threads": "few"}),
+        ("not a list of cores", {"cpu_affinity": "0-"}),
+        ("not allowed here", {"cpu_affinity": "999999"}),
+        ("not KEY=VALUE", {"backend_option": ("arena",)}),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(message: str, words: dict[str, Any]) -> None:
+    refused(message, backend="ort-cpu", **words)
+
+
+def test_shapes_in_both_notations() -> None:
+    found, _ = plan(backend="ort-cpu", input_shape=("input=Bx3x224x224", "ids:1x128:int64", "scale="))
+    assert found.configurations[0].options.input_shapes == {
+        "input": "Bx3x224x224",
+        "ids": "1x128:int64",
+        "scale": "",
+    }
+
+
+def test_options_are_recorded_with_the_configuration(tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs.npz"
+    inputs.touch()
+    core = options.allowed_cores()[-1]
+    found, _ = plan(
+        backend="ort-cpu", threads="all", cpu_affinity=str(core), gc="on", seed=7, inputs=str(inputs), backend_option=("arena=0",),
+        working_directory=str(tmp_path), cache_directory="/cache",
+    )  # fmt: skip
+    chosen = found.configurations[0].options
+    assert (chosen.threads, chosen.cpu_affinity, chosen.gc, chosen.seed) == (1, [core], "on", 7)
+    assert (chosen.inputs, chosen.backend_options) == (str(inputs), {"arena": "0"})
+    assert (chosen.working_directory, chosen.cache_directory) == (str(tmp_path), "/cache")
+
+
+def test_a_file_is_suggested_where_the_name_nearly_matches(tmp_path: Path) -> None:
+    (tmp_path / "inputs.npz").touch()
+    assert (
+        str(tmp_path / "inputs.npz")
+        in refused("no such file", inputs=str(tmp_path / "input.npz"), backend="ort-cpu").fix
+    )
+
+
+def test_the_tick_has_bounds() -> None:
+    assert options.interval(Words(interval="100ms")) == pytest.approx(0.1)
+    for bad in ("50ms", "2s", "250"):
+        with pytest.raises(MeasureError):
+            options.interval(Words(interval=bad))
+
+
+def test_the_live_screen_starts_with_the_first_of_every_list(python: str) -> None:
+    words = Words(backend="ort-cpu@old,torch", batch="8,1", python=(f"old={python}",))
+    task, interpreters = options.first_task("smallcnn", words)
+    assert (task.configuration.label, task.configuration.batch, task.duration_s) == (
+        "onnxruntime-cpu@old",
+        8,
+        600,
+    )
+    assert interpreters == {"old": python}
+    open_task, _ = options.first_task("smallcnn", Words(duration="30s"))
+    assert (open_task.configuration.backend, open_task.duration_s) == ("", 30)
+
+
+def test_every_core_that_is_allowed_is_known() -> None:
+    assert options.allowed_cores() == sorted(os.sched_getaffinity(0))
