@@ -13,6 +13,9 @@ from .records import Event, Fault, Header, Metric, Verdict
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
+HEAT_LOWEST, HEAT_PER_DECADE, HEAT_BUCKETS = 1_000, 10, 80
+"""The buckets of `History.heat`: logarithmic, from 1 µs to 100 s; what lies outside counts in the outermost."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
@@ -100,6 +103,7 @@ class History:
     run: np.ndarray
     warm: np.ndarray
     metrics: np.ndarray
+    heat: np.ndarray | None = None  # shape (n, HEAT_BUCKETS): requests of the second by service latency, warm-up included; None: not kept
 
 
 @dataclass(frozen=True, slots=True)
