@@ -1,0 +1,299 @@
+"""How results leave `infertop run`: a table for people, Markdown, CSV and JSON, to files or to standard
+output."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..backends.errors import MeasureError
+from . import units
+from .gates import Judgement, scope_of
+from .results import COLD_START, LATENCY, QUANTILES, Result
+from .units import milliseconds, printable
+
+STDOUT = "-"
+
+Document = Mapping[str, Any]
+
+
+def check_targets(targets: Mapping[str, str | None]) -> None:
+    """Before anything is measured: option -> target. One may be `-`, and every file's folder must take a
+    file."""
+    named = {option: target for option, target in targets.items() if target is not None}
+    to_stdout = [option for option, target in named.items() if target == STDOUT]
+    if len(to_stdout) > 1:
+        raise MeasureError(
+            "usage",
+            f"{' and '.join(to_stdout)} cannot both go to standard output",
+            "give - to one of them and a file to the other",
+        )
+    places: dict[str, str] = {}
+    for option, target in named.items():
+        if target == STDOUT:
+            continue
+        path = os.path.realpath(target)
+        if path in places:
+            raise MeasureError(
+                "usage",
+                f"{places[path]} and {option} name the same file {target}",
+                "give each a file of its own",
+            )
+        places[path] = option
+        folder = Path(path).parent
+        if Path(path).is_dir():
+            raise MeasureError("usage", f"{option} {target} is a directory", "name a file in it")
+        if not folder.is_dir():
+            raise MeasureError("usage", f"{option} {target}: there is no folder {folder}", "make it first")
+        if not os.access(folder if _replaceable(path) else path, os.W_OK):
+            raise MeasureError(
+                "usage", f"{option} {target} cannot be written", "choose a place that you may write to"
+            )
+
+
+def _replaceable(path: str) -> bool:
+    """Whether a new file may take the place: devices and pipes are written to instead."""
+    return not os.path.exists(path) or os.path.isfile(path)
+
+
+def write(target: str, text: str) -> None:
+    """Write the whole file or leave the old one: no reader sees half of it. Raises MeasureError."""
+    path = os.path.realpath(target)
+    try:
+        if not _replaceable(path):
+            Path(path).write_text(text, encoding="utf-8")
+            return
+        descriptor, temporary = tempfile.mkstemp(
+            dir=os.path.dirname(path), prefix=f".{os.path.basename(path)}."
+        )
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, _mode(path))
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise MeasureError(
+            "output",
+            f"{target} could not be written: {error.strerror}",
+            "the session's log holds the results",
+        ) from error
+
+
+def _mode(path: str) -> int:
+    """The permissions of the file that is replaced, or those that a new file gets."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(path).st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def as_json(document: Document) -> str:
+    """The document, indented. NaN and infinity have no place in JSON and become null."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def as_csv(document: Document) -> str:
+    """One line a result, one column a value; an unknown one is empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    rows = [_flat(result) for result in document["results"]]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else value
+
+
+_PLAIN = ("run", "backend", "device", "model", "precision", "batch", "data_path", "load", "status")
+_NUMBERS = ("requests", "samples", "duration_s", "throughput")
+_REST = ("stage_n", "cache", "energy_j_per_sample", "stability", "dropped")
+
+
+def _flat(result: Result) -> dict[str, object]:
+    row: dict[str, object] = {name: result[name] for name in _PLAIN}
+    row["dims"] = dims_text(result)
+    row["error"] = printable((result["error"] or {}).get("message", ""))
+    row |= {name: result[name] for name in _NUMBERS}
+    row["throughput_low"], row["throughput_high"] = _bounds(result.get("throughput_ci95"))
+    for name in LATENCY:
+        row[f"{name}_ms"] = (result["latency_ms"] or {}).get(name)
+        if name in QUANTILES:
+            row[f"{name}_low_ms"], row[f"{name}_high_ms"] = _interval(result, name)
+    for stage, value in (result["stages_ms"] or {}).items():
+        row[f"{stage}_mean_ms"] = (value or {}).get("mean")
+    row |= {f"cold_start_{phase}_s": (result["cold_start_s"] or {}).get(phase) for phase in COLD_START}
+    row |= {name: result[name] for name in _REST}
+    return row | dict(result["telemetry"] or {})
+
+
+def _interval(result: Result, name: str) -> tuple[float | None, float | None]:
+    return _bounds((result["latency_ci95_ms"] or {}).get(name))
+
+
+def _bounds(interval: Sequence[float | None] | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval[0], interval[1])
+
+
+Column = tuple[str, Callable[[Result], str], bool]
+"""Heading, cell, and whether it stands to the right as numbers do."""
+
+
+def _quantile(name: str) -> Callable[[Result], str]:
+    """The value; where n is too small for an upper bound only what it is at least, and ≈ where no interval is
+    known at all."""
+
+    def cell(result: Result) -> str:
+        value = (result["latency_ms"] or {}).get(name)
+        low, high = _interval(result, name)
+        if value is None:
+            return units.UNKNOWN
+        if low is None:
+            return f"≈ {milliseconds(value)}"
+        return milliseconds(value) if high is not None else f"≥ {milliseconds(low)}"
+
+    return cell
+
+
+def _with_interval(name: str) -> Callable[[Result], str]:
+    def cell(result: Result) -> str:
+        low, high = _interval(result, name)
+        text = _quantile(name)(result)
+        return text if low is None or high is None else f"{text} [{milliseconds(low)}, {milliseconds(high)}]"
+
+    return cell
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", ".") + " ms"
+
+
+_CONFIGURATION: tuple[Column, ...] = (("configuration", lambda r: printable(scope_of(r)), False),)
+"""In one column, as gates name it: a table for a terminal has 80."""
+
+_PARTS: tuple[Column, ...] = (
+    ("backend", lambda r: printable(r["backend"]), False),
+    ("precision", lambda r: r["precision"], False),
+    ("batch", lambda r: units.count(r["batch"]), True),
+    ("dims", lambda r: printable(dims_text(r)), False),
+)
+
+
+def dims_text(result: Result) -> str:
+    """`seq=128 past=0`."""
+    return " ".join(f"{name}={size}" for name, size in (result["dims"] or {}).items())
+
+
+def _columns(
+    results: Sequence[Result],
+    named: Sequence[Column],
+    quantiles: Sequence[str],
+    cell: Callable[[str], Callable[[Result], str]],
+) -> list[Column]:
+    """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
+    columns = [column for column in named if any(column[1](r) for r in results)]
+    for name, default in (("data_path", "pageable"), ("load", "closed:1")):
+        if any(r[name] != default for r in results):
+            columns.append((name.replace("_", " "), itemgetter(name), False))
+    columns += [(_heading(name), cell(name), True) for name in quantiles]
+    columns += [
+        ("samples/s", lambda r: units.rate(r["throughput"]), True),
+        ("n", lambda r: units.count(r["requests"]), True),
+        ("stability", lambda r: r["stability"] or units.UNKNOWN, False),
+    ]
+    if any(r["status"] != "ok" for r in results):
+        columns.append(("status", itemgetter("status"), False))
+    return columns
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Lines of aligned columns; `right` says which hold numbers."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(right))]
+    return [
+        "  ".join(
+            f"{cell:>{width}}" if number else f"{cell:<{width}}"
+            for cell, width, number in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
+    """The table that `run` prints: fits 80 columns but for long dims and other data paths and loads."""
+    results = document["results"]
+    columns = _columns(results, _CONFIGURATION, ("p50", "p99", "p99_9"), _quantile)
+    rows = [[heading for heading, _, _ in columns], *([cell(r) for _, cell, _ in columns] for r in results)]
+    lines = table(rows, [right for _, _, right in columns])
+    lines += [
+        f"{scope_of(r)}: stability {r['stability']}: {printable('; '.join(r['stability_reasons']))}"
+        for r in results
+        if r["stability_reasons"]
+    ]
+    lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str:
+    """Tables as GitHub draws them, with 95 % intervals where they are known, and the errors below."""
+    results = document["results"]
+    model = results[0]["model"] if results else ""
+    columns = _columns(results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval)
+    lines = [
+        f"### {_escaped(model)}",
+        "",
+        "| " + " | ".join(heading for heading, _, _ in columns) + " |",
+        "|" + "|".join("---:" if right else "---" for _, _, right in columns) + "|",
+        *("| " + " | ".join(_escaped(cell(r)) for _, cell, _ in columns) + " |" for r in results),
+        "",
+        "Service latency on the host's clock with its 95 % interval; "
+        f"session {_escaped(document['session'])}, infertop {document['infertop']}.",
+    ]
+    errors = [f"- {_escaped(error_line(r))}" for r in results if r["error"]]
+    gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
+    for block in (errors, gates):
+        lines += ["", *block] if block else []
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    for character in "\\`*_<>|[]":
+        text = text.replace(character, f"\\{character}")
+    return printable(text)
+
+
+def error_line(result: Result) -> str:
+    """`onnxruntime-cpu: message; fix` of a result that has an error."""
+    error = result["error"]
+    return sentence(f"{result['backend']}: {error['message']}", error["fix"])
+
+
+def sentence(message: str, fix: str) -> str:
+    """What happened and what to do, on one line."""
+    return printable(f"{message}; {fix}" if fix else message)
+
+
+def gate_line(judgement: Judgement) -> str:
+    """`passed: p99<5ms (onnxruntime-cpu/fp32/1: 3.1, [3.0, 3.2])`."""
+    value = units.significant(judgement.value, 4)
+    if judgement.interval is not None:
+        value += f", [{', '.join(units.significant(bound, 4) for bound in judgement.interval)}]"
+    reason = f"; {judgement.reason}" if judgement.reason else ""
+    return printable(f"{judgement.outcome}: {judgement.expr} ({judgement.scope}: {value}{reason})")

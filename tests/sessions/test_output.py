@@ -1,0 +1,164 @@
+"""What leaves `run`: tables, CSV, Markdown, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from infertop.backends.configuration import Configuration
+from infertop.backends.errors import MeasureError
+from infertop.sessions import output
+from infertop.sessions.gates import Judgement
+from infertop.sessions.results import blank_result
+
+
+def result(backend: str = "onnxruntime-cpu", **fields: Any) -> dict[str, Any]:
+    return {
+        **blank_result(Configuration(backend, "smallcnn", "fp32", 8), "ok", run=1),
+        "requests": 12345,
+        "throughput": 2345.6,
+        "throughput_ci95": [2300.0, 2400.0],
+        "latency_ms": {
+            "mean": 3.41,
+            "p50": 3.4,
+            "p90": 3.6,
+            "p95": 3.7,
+            "p99": 4.123,
+            "p99_9": 7.5,
+            "max": 9.0,
+        },
+        "latency_ci95_ms": {"p50": [3.39, 3.41], "p90": [3.5, 3.7], "p99": [4.0, 4.3], "p99_9": [6.9, None]},
+        "stages_ms": {"host": {"mean": 0.1, "p50": 0.1}, "h2d": None},
+        "stability": "A",
+        "telemetry": {"host.cpu": 51.5},
+        **fields,
+    }
+
+
+def document(*results: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema": "infertop.run/1",
+        "infertop": "0",
+        "session": "s-1",
+        "host": {},
+        "gpus": [],
+        "results": list(results),
+        "gates": [],
+    }
+
+
+FAILED = result("torch-eager", status="failed", error={"kind": "x", "message": "it | \x1b[31mfell", "fix": "lift it"}, requests=0,
+                throughput=None, latency_ms={}, latency_ci95_ms={}, stability=None)  # fmt: skip
+
+
+def test_the_table_fits_80_columns_and_aligns_numbers() -> None:
+    assert output.as_text(document(result(), FAILED)) == (
+        "configuration           p50 ms  p99 ms  p99.9 ms  samples/s       n  stability  status\n"
+        "onnxruntime-cpu/fp32/8    3.40    4.12    ≥ 6.90      2 346  12 345  A          ok\n"
+        "torch-eager/fp32/8           –       –         –          –       0  –          failed\n"
+    )
+    assert all(len(line) <= 80 for line in output.as_text(document(result())).splitlines())
+
+
+def test_what_tells_rows_apart_has_a_column() -> None:
+    plain = output.as_markdown(document(result()))
+    assert not any(word in plain for word in ("dims", "data path", "load", "status"))
+    varied = output.as_markdown(document(result(dims={"seq": 64}, data_path="pinned", load="closed:2")))
+    assert all(word in varied for word in ("dims", "seq=64", "data path", "pinned", "closed:2"))
+
+
+def test_too_few_requests_are_marked() -> None:
+    few = result(latency_ci95_ms={"p50": [3.0, 4.0], "p99": [None, None]})
+    row = output.as_text(document(few)).splitlines()[1]
+    assert "3.40" in row
+    assert "≈ 4.12" in row
+    assert "≈ 7.50" in row
+
+
+def test_reasons_and_gates_stand_below_the_table() -> None:
+    lowered = result(stability="B", stability_reasons=["spread 12 %", "3 of 4 cores"])
+    judgement = Judgement("p99<4ms", "onnxruntime-cpu/fp32/8", "failed", 4.123, (4.0, None), "why")
+    lines = output.as_text(document(lowered), [judgement]).splitlines()
+    assert lines[2] == "onnxruntime-cpu/fp32/8: stability B: spread 12 %; 3 of 4 cores"
+    assert lines[3] == "gate failed: p99<4ms (onnxruntime-cpu/fp32/8: 4.123, [4.000, –]; why)"
+
+
+def test_csv_has_a_row_a_result_and_no_word_for_unknown() -> None:
+    rows = list(csv.DictReader(io.StringIO(output.as_csv(document(result(), FAILED)))))
+    assert [r["backend"] for r in rows] == ["onnxruntime-cpu", "torch-eager"]
+    first, second = rows
+    assert (first["p50_ms"], first["p50_low_ms"], first["p50_high_ms"]) == ("3.4", "3.39", "3.41")
+    assert (first["p99_9_low_ms"], first["p99_9_high_ms"]) == ("6.9", "")
+    assert (first["host_mean_ms"], first["h2d_mean_ms"], first["host.cpu"]) == ("0.1", "", "51.5")
+    assert (second["p50_ms"], second["throughput"]) == ("", "")
+    assert "\x1b" not in second["error"]
+
+
+def test_markdown_escapes_what_models_say() -> None:
+    text = output.as_markdown(document(result(), FAILED), [Judgement("p99<4ms", "a/b", "passed", 1.0, None)])
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1, "every row has the same columns"
+    assert "3.40 \\[3.39, 3.41\\]" in text
+    assert "it \\|" in text
+    assert "\x1b" not in text
+    assert "gate passed: p99\\<4ms" in text
+
+
+def test_json_has_no_nan() -> None:
+    text = output.as_json(document(result(throughput=float("nan"))))
+    assert json.loads(text)["results"][0]["throughput"] is None
+    assert "NaN" not in text
+
+
+def test_only_one_may_go_to_standard_output() -> None:
+    output.check_targets({"--json": "-", "--csv": None, "--markdown": None})
+    with pytest.raises(MeasureError, match="--json and --csv cannot both") as caught:
+        output.check_targets({"--json": "-", "--csv": "-", "--markdown": None})
+    assert caught.value.kind == "usage"
+
+
+def test_places_are_checked_before_anything_is_measured(tmp_path: Path) -> None:
+    output.check_targets({"--json": str(tmp_path / "new.json"), "--csv": os.devnull})
+    for target, says in ((tmp_path, "is a directory"), (tmp_path / "no" / "x.json", "no folder")):
+        with pytest.raises(MeasureError, match=says):
+            output.check_targets({"--json": str(target)})
+    with pytest.raises(MeasureError, match="the same file"):
+        output.check_targets({"--json": str(tmp_path / "x"), "--csv": str(tmp_path / "." / "x")})
+
+
+def test_a_file_is_replaced_whole_and_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+    path.chmod(0o640)
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    output.write(str(link), "new")
+    assert path.read_text() == "new"
+    assert link.is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.json", "out.json"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MeasureError, match="No space left on device"):
+        output.write(str(path), "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    output.write(os.devnull, "text")
+    assert not Path(os.devnull).is_file()
