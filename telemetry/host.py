@@ -1,0 +1,295 @@
+"""The machine beside the GPU: processor, memory, load, limits, and the processes that measure and are
+measured.
+
+Two turns keep it below half a percent of a core at four ticks a second: what shows a stall (processor,
+worker, engine) each tick, the rest each second. Frequencies are read of a few cores only, since asking a core
+for its own may wake it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from . import cgroup, processes
+from .metrics import SECOND, Every, MetricSpec, Value
+
+_MANY_CORES = 32  # above, reading all of them each tick would cost too much
+_FREQUENCY_CORES = 4
+_HAS_LOAD = hasattr(os, "getloadavg")
+
+
+def allowed_cores() -> list[int]:
+    """The logical cores that this process may run on, by number."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return list(range(os.cpu_count() or 1))
+
+
+class HostSource:
+    """Readings of host, worker and engine; `root` is where /proc and /sys are looked for (a test lays out its
+    own).
+    """
+
+    name = "host"
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.calls = 0
+        self._root = root
+        self._allowed = allowed_cores()
+        self._slow = Every(SECOND)
+        self._cores_turn = Every(SECOND if len(self._allowed) > _MANY_CORES else 1)
+        self._limits = cgroup.read_limits(root)
+        self._frequency = self._frequency_files()
+        # Without cpufreq psutil reads /proc/cpuinfo, whose length grows with the cores.
+        self._ask_psutil = (
+            not self._frequency and len(self._allowed) <= _MANY_CORES and _psutil_frequency() is not None
+        )
+        self._pressure = self._open("proc/pressure/cpu")
+        self._times: list[tuple[float, float]] | None = None  # busy, total of each allowed core, s
+        self._second: list[tuple[float, float]] | None = None  # the same at the last slow turn
+        self._self = psutil.Process()
+        self._engine: tuple[int, int] | None = None  # CPU and wall time before, ns
+        self._worker: int | None = None
+        self._tree: processes.Tree | None = None
+        self.specs = self._describe()
+        self._place = {spec.id: place for place, spec in enumerate(self.specs)}
+
+    def _open(self, path: str) -> int | None:
+        """A descriptor of a small file that is read again and again; None where there is none."""
+        try:
+            return os.open(self._root / path, os.O_RDONLY)
+        except OSError:
+            return None
+
+    def _frequency_files(self) -> list[Path]:
+        step = max(len(self._allowed) // _FREQUENCY_CORES, 1)
+        folder = self._root / "sys/devices/system/cpu"
+        files = [folder / f"cpu{core}/cpufreq/scaling_cur_freq" for core in self._allowed[::step]]
+        return [file for file in files if file.exists()][:_FREQUENCY_CORES]
+
+    def _describe(self) -> list[MetricSpec]:
+        proc = processes.available(), "read from /proc, which this system does not have"
+        quota = self._limits.cores is not None, "no CPU quota is set"
+        frequency = f"mean of {len(self._frequency)} cores" if self._frequency else "psutil"
+        pressure = MetricSpec("host.pressure_cpu", "%", 0.01, source="/proc/pressure/cpu: some, 10 s")
+        return [
+            MetricSpec("host.cpu", "%", 0.1, source=f"of {len(self._allowed)} allowed cores"),
+            *(MetricSpec(f"host.core{core}", "%", 0.1) for core in self._allowed),
+            MetricSpec("host.memory_used", "B", 1e6, source="total less available"),
+            MetricSpec("host.memory_available", "B", 1e6),
+            MetricSpec("host.load1", "1", 0.01).unless(_HAS_LOAD, "this system has no load average"),
+            MetricSpec("host.frequency", "MHz", source=frequency).unless(
+                bool(self._frequency) or self._ask_psutil, "the system does not tell the cores' frequency"
+            ),
+            MetricSpec("host.quota", "cores", 0.01, source="cgroup").unless(*quota),
+            MetricSpec("host.quota_throttled", "ns", counter=True, source="cgroup cpu.stat").unless(*quota),
+            pressure.unless(self._pressure is not None, "the kernel does not report pressure stalls"),
+            MetricSpec("worker.cpu", "%", 0.1, source="of one core, the whole process tree").unless(*proc),
+            MetricSpec("worker.rss", "B", 1e6).unless(*proc),
+            MetricSpec("worker.threads", "1").unless(*proc),
+            MetricSpec("worker.minor_faults", "1", counter=True).unless(*proc),
+            MetricSpec("worker.major_faults", "1", counter=True).unless(*proc),
+            MetricSpec("engine.cpu", "%", 0.1, source="of one core"),
+            MetricSpec("engine.rss", "B", 1e5),
+        ]
+
+    def set_worker(self, pid: int | None) -> None:
+        self._worker = pid
+
+    def messages(self) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        if self._pressure is not None:
+            os.close(self._pressure)
+            self._pressure = None
+
+    def read(self, at_ns: int, now_ns: int) -> Sequence[Value]:
+        values: list[Value] = [None] * len(self.specs)
+
+        def put(name: str, value: Value) -> None:
+            values[self._place[name]] = value
+
+        slow = self._slow.due(at_ns)
+        if self._cores_turn.due(at_ns):
+            self._read_cores(put, slow)
+        self._read_worker(put, at_ns, now_ns)
+        self._read_engine(put, now_ns, slow)
+        if slow:
+            self._read_slow(put)
+        return values
+
+    def _read_cores(self, put: Callable[[str, Value], None], slow: bool) -> None:
+        """The processor: all allowed cores together now, each over the last second. Nothing at the first
+        reading.
+        """
+        self.calls += 1
+        times = psutil.cpu_times(percpu=True)
+        now = [_busy(times[core]) for core in self._allowed if core < len(times)]
+        if self._times is not None and len(self._times) == len(now):
+            busy = sum(new[0] - old[0] for new, old in zip(now, self._times, strict=True))
+            total = sum(new[1] - old[1] for new, old in zip(now, self._times, strict=True))
+            put("host.cpu", _percent(busy, total))
+        self._times = now
+        if not slow:
+            return
+        if self._second is not None and len(self._second) == len(now):
+            for core, new, old in zip(self._allowed, now, self._second, strict=False):
+                put(f"host.core{core}", _percent(new[0] - old[0], new[1] - old[1]))
+        self._second = now
+
+    def _read_worker(self, put: Callable[[str, Value], None], at_ns: int, now_ns: int) -> None:
+        pid = self._worker
+        if pid is None or not processes.available():
+            self._tree = None
+            return
+        if self._tree is None or self._tree.pid != pid:
+            self._tree = processes.Tree(pid)
+        found = self._tree.read(at_ns, now_ns)
+        self.calls += len(self._tree.pids)
+        if found is not None:
+            put("worker.cpu", found.cpu)
+            put("worker.rss", found.rss)
+            put("worker.threads", found.threads)
+            put("worker.minor_faults", found.minor_faults)
+            put("worker.major_faults", found.major_faults)
+
+    def _read_engine(self, put: Callable[[str, Value], None], now_ns: int, slow: bool) -> None:
+        spent = time.process_time_ns()
+        if self._engine is not None and now_ns > self._engine[1]:
+            put("engine.cpu", 100.0 * (spent - self._engine[0]) / (now_ns - self._engine[1]))
+        self._engine = (spent, now_ns)
+        if slow:
+            self.calls += 1
+            put("engine.rss", self._self.memory_info().rss)
+
+    def _read_slow(self, put: Callable[[str, Value], None]) -> None:
+        self.calls += 2
+        memory = psutil.virtual_memory()
+        put("host.memory_used", memory.total - memory.available)
+        put("host.memory_available", memory.available)
+        if _HAS_LOAD:
+            put("host.load1", os.getloadavg()[0])
+        put("host.frequency", self._read_frequency())
+        if self._limits.cores is not None:
+            put("host.quota", self._limits.cores)
+            if self._limits.throttled is not None:
+                self.calls += 1
+                put("host.quota_throttled", cgroup.throttled_ns(self._limits.throttled))
+        if self._pressure is not None:
+            self.calls += 1
+            put("host.pressure_cpu", _some_avg10(os.pread(self._pressure, 256, 0)))
+
+    def _read_frequency(self) -> float | None:
+        """MHz, the mean of a few allowed cores."""
+        self.calls += max(len(self._frequency), 1)
+        found: list[int] = []
+        for file in self._frequency:
+            try:
+                found.append(int(file.read_text()))
+            except (OSError, ValueError):
+                continue  # an idle core may refuse
+        if found:
+            return sum(found) / len(found) / 1000
+        return _psutil_frequency() if self._ask_psutil else None
+
+
+def _psutil_frequency() -> float | None:
+    """MHz as psutil finds it; None where the system tells none, for which psutil has several ways of saying
+    so.
+    """
+    try:
+        found = psutil.cpu_freq()
+    except (AttributeError, NotImplementedError, OSError, RuntimeError):
+        return None
+    return float(found.current) if found is not None and found.current else None
+
+
+def _busy(times: Any) -> tuple[float, float]:
+    """Busy and total seconds of a core since boot; guests' time is within user's."""
+    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return total - times.idle - getattr(times, "iowait", 0.0), total
+
+
+def _percent(busy: float, total: float) -> float | None:
+    """None where no time has passed; the kernel's idle counters may run back a little."""
+    return min(max(100.0 * busy / total, 0.0), 100.0) if total > 0 else None
+
+
+def _some_avg10(text: bytes) -> float | None:
+    """The share of the last 10 s in which some task waited for a core, %: `some avg10=…` of a pressure file."""
+    found = re.search(rb"some avg10=([\d.]+)", text)
+    return float(found[1]) if found else None
+
+
+def facts(root: Path = Path("/")) -> dict[str, Any]:
+    """What the header says of this machine; null for what it does not tell."""
+    limits = cgroup.read_limits(root)
+    return {
+        "hostname": platform.node(),
+        "os": _os_name(root),
+        "kernel": platform.release(),
+        "cpu": _cpu_model(root),
+        "cores": {"physical": psutil.cpu_count(logical=False), "logical": psutil.cpu_count()},
+        "allowed_cores": allowed_cores(),
+        "quota": limits.cores,
+        "memory": psutil.virtual_memory().total,
+        "memory_limit": limits.memory,
+        "python": platform.python_version(),
+        "container": container(root),
+        "numa": numa_nodes(root),
+    }
+
+
+def _os_name(root: Path) -> str:
+    try:
+        text = (root / "etc/os-release").read_text("utf-8", "replace")
+    except OSError:
+        return f"{platform.system()} {platform.release()}"
+    found = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
+    return found[1] if found else platform.system()
+
+
+def _cpu_model(root: Path) -> str | None:
+    """The processor's name; Arm kernels give none in /proc/cpuinfo."""
+    try:
+        text = (root / "proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return platform.processor() or None
+    found = re.search(r"^(?:model name|Model|cpu)\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine() or None
+
+
+def container(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> str | None:
+    """What this process is shut in: "kubernetes", "podman", "docker", "wsl2", or None."""
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return "kubernetes"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    if (root / ".dockerenv").exists():
+        return "docker"
+    try:
+        version = (root / "proc/version").read_text("utf-8", "replace").lower()
+    except OSError:
+        return None
+    return "wsl2" if "microsoft" in version else None
+
+
+def numa_nodes(root: Path = Path("/")) -> dict[str, str]:
+    """Node → its cores as the kernel writes them ("0-15,32-47"); empty where it does not tell."""
+    nodes: dict[str, str] = {}
+    for folder in sorted((root / "sys/devices/system/node").glob("node[0-9]*")):
+        try:
+            nodes[folder.name[4:]] = (folder / "cpulist").read_text().strip()
+        except OSError:
+            continue
+    return nodes
