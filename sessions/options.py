@@ -97,6 +97,17 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), interpreters
 
 
+def listing(interpreters: Environments, probe: Probe) -> list[tuple[str, Availability]]:
+    """Every backend as it would be named, `backend@label` included, and what its interpreter says of it."""
+    own = {info.name for info in registry.all_backends()}
+    labels = ["", *(label for label in interpreters if label and label not in own)]
+    return [
+        (f"{found.name}@{label}" if label else found.name, found)
+        for label in labels
+        for found in available(label, interpreters, probe)
+    ]
+
+
 def _combined(
     model: str, found: models.Model, choices: Sequence[Choice], words: Words
 ) -> tuple[Configuration, ...]:
@@ -164,7 +175,7 @@ def _choices(
     text: str | None, model: models.Model, interpreters: Environments, probe: Probe
 ) -> tuple[list[Choice], list[Skipped]]:
     if text is None:
-        usable = {a.name for a in _available("", interpreters, probe) if a.usable}
+        usable = {a.name for a in available("", interpreters, probe) if a.usable}
         return [_choice(models.default_backend(model, usable), "", interpreters)], []
     choices: list[Choice] = []
     skipped: list[Skipped] = []
@@ -173,7 +184,7 @@ def _choices(
         if name != "all":
             choices.append(_choice(name, label, interpreters))
             continue
-        for found in _available(label, interpreters, probe):
+        for found in available(label, interpreters, probe):
             if found.usable:
                 choices.append(_choice(found.name, label, interpreters))
             else:
@@ -202,7 +213,7 @@ def _choice(name: str, label: str, interpreters: Environments) -> Choice:
     return Choice(info.name, "cpu" if info.device == "any" else info.device, environment)
 
 
-def _available(label: str, interpreters: Environments, probe: Probe) -> list[Availability]:
+def available(label: str, interpreters: Environments, probe: Probe) -> list[Availability]:
     """What can be used, each backend asked under the interpreter that would measure it."""
     found = list(probe(interpreters.get(label)))
     for i, backend in enumerate(found):

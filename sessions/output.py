@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import units
+from . import texts, units
 from .gates import Judgement, scope_of
+from .lines import sentence, table
 from .results import COLD_START, LATENCY, QUANTILES, Result
-from .units import milliseconds, printable
+from .units import milliseconds
 
 STDOUT = "-"
 
@@ -131,7 +132,7 @@ _REST = ("stage_n", "cache", "energy_j_per_sample", "stability", "dropped")
 def _flat(result: Result) -> dict[str, object]:
     row: dict[str, object] = {name: result[name] for name in _PLAIN}
     row["dims"] = dims_text(result)
-    row["error"] = printable((result["error"] or {}).get("message", ""))
+    row["error"] = texts.line((result["error"] or {}).get("message", ""))
     row |= {name: result[name] for name in _NUMBERS}
     row["throughput_low"], row["throughput_high"] = _bounds(result.get("throughput_ci95"))
     for name in LATENCY:
@@ -186,14 +187,14 @@ def _heading(name: str) -> str:
     return name.replace("_", ".") + " ms"
 
 
-_CONFIGURATION: tuple[Column, ...] = (("configuration", lambda r: printable(scope_of(r)), False),)
+_CONFIGURATION: tuple[Column, ...] = (("configuration", lambda r: texts.line(scope_of(r)), False),)
 """In one column, as gates name it: a table for a terminal has 80."""
 
 _PARTS: tuple[Column, ...] = (
-    ("backend", lambda r: printable(r["backend"]), False),
+    ("backend", lambda r: texts.line(r["backend"]), False),
     ("precision", lambda r: r["precision"], False),
     ("batch", lambda r: units.count(r["batch"]), True),
-    ("dims", lambda r: printable(dims_text(r)), False),
+    ("dims", lambda r: texts.line(dims_text(r)), False),
 )
 
 
@@ -224,18 +225,6 @@ def _columns(
     return columns
 
 
-def table(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """Lines of aligned columns; `right` says which hold numbers."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(right))]
-    return [
-        "  ".join(
-            f"{cell:>{width}}" if number else f"{cell:<{width}}"
-            for cell, width, number in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
 def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     """The table that `run` prints: fits 80 columns but for long dims and other data paths and loads."""
     results = document["results"]
@@ -243,7 +232,7 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     rows = [[heading for heading, _, _ in columns], *([cell(r) for _, cell, _ in columns] for r in results)]
     lines = table(rows, [right for _, _, right in columns])
     lines += [
-        f"{scope_of(r)}: stability {r['stability']}: {printable('; '.join(r['stability_reasons']))}"
+        f"{scope_of(r)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
         for r in results
         if r["stability_reasons"]
     ]
@@ -276,7 +265,7 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
 def _escaped(text: str) -> str:
     for character in "\\`*_<>|[]":
         text = text.replace(character, f"\\{character}")
-    return printable(text)
+    return texts.line(text)
 
 
 def error_line(result: Result) -> str:
@@ -285,15 +274,10 @@ def error_line(result: Result) -> str:
     return sentence(f"{result['backend']}: {error['message']}", error["fix"])
 
 
-def sentence(message: str, fix: str) -> str:
-    """What happened and what to do, on one line."""
-    return printable(f"{message}; {fix}" if fix else message)
-
-
 def gate_line(judgement: Judgement) -> str:
     """`passed: p99<5ms (onnxruntime-cpu/fp32/1: 3.1, [3.0, 3.2])`."""
     value = units.significant(judgement.value, 4)
     if judgement.interval is not None:
         value += f", [{', '.join(units.significant(bound, 4) for bound in judgement.interval)}]"
     reason = f"; {judgement.reason}" if judgement.reason else ""
-    return printable(f"{judgement.outcome}: {judgement.expr} ({judgement.scope}: {value}{reason})")
+    return texts.line(f"{judgement.outcome}: {judgement.expr} ({judgement.scope}: {value}{reason})")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..backends.configuration import Configuration, Options
 from ..telemetry.warmup import parse_rule
-from . import units
+from . import texts, units
 
 AUTO_WARMUP_S = (3.0, 60.0)
 """The rule `auto` needs three windows of at least 1 s and gives up after 60 s (or 30 requests, where those
@@ -145,7 +145,7 @@ def describe(configuration: Configuration) -> str:
 def preview(plan: Plan) -> str:
     """What `--dry-run` prints: how many runs, the time, and the order."""
     runs, kinds = len(plan.tasks), len(plan.configurations)
-    model = units.printable(plan.configurations[0].model)
+    model = texts.line(plan.configurations[0].model)
     lines = [f"{runs} run{'s' * (runs > 1)} of {kinds} configuration{'s' * (kinds > 1)} of {model}"]
     least = least_seconds(plan.tasks)
     first = plan.tasks[0]
@@ -162,5 +162,5 @@ def preview(plan: Plan) -> str:
     repeated = any(task.repeat for task in plan.tasks)
     for number, task in enumerate(plan.tasks, 1):
         suffix = f" · repeat {task.repeat + 1}" if repeated else ""
-        lines.append(f"{number:>{width}}  {units.printable(describe(task.configuration))}{suffix}")
+        lines.append(f"{number:>{width}}  {texts.line(describe(task.configuration))}{suffix}")
     return "\n".join(lines) + "\n"

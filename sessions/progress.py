@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from .headless import Progress
-from .units import printable
+from . import texts
+
+if TYPE_CHECKING:
+    from .headless import Progress
 
 BAR = 20
 
@@ -39,7 +41,7 @@ class ProgressLine:
             share = min(max(progress.fraction, 0.0), 1.0)
             done = round(share * BAR)
             parts.append(f"{self._full * done}{self._empty * (BAR - done)} {share * 100:3.0f} %")
-        return " ".join([*parts, printable(progress.text)])
+        return " ".join([*parts, texts.line(progress.text)])
 
     def __enter__(self) -> ProgressLine:
         return self

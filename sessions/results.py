@@ -51,6 +51,9 @@ class Measured(Protocol):
     def header(self) -> Header: ...
     @property
     def results(self) -> Sequence[Result]: ...
+    @property
+    def interrupted(self) -> int | None:
+        """The signal that ended the session early."""
 
 
 def blank_result(

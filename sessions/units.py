@@ -24,9 +24,6 @@ _SECONDS = {
 }
 _PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ns|us|µs|μs|ms|s|min|m|h)")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)")
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
-# Characters that reorder what stands beside them: a file's name could read as another.
-_REORDERING = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def parse_duration(text: str, what: str = "duration") -> float:
@@ -124,8 +121,3 @@ def size(value: float | None) -> str:
             )
         value /= 1000
     return f"{significant(value)} TB"
-
-
-def printable(text: str) -> str:
-    """`text` on one line and without what would command a terminal: files and models name themselves."""
-    return _REORDERING.sub("", _CONTROL.sub(" ", text)).strip()

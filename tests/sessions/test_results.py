@@ -32,6 +32,7 @@ class Measured:
     session: str
     header: Header
     results: list[dict[str, Any]]
+    interrupted: int | None = None
 
 
 def header() -> Header:

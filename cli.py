@@ -1,0 +1,442 @@
+"""The commands. Everything else is imported when a command needs it: `--version` answers at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
+
+import click
+
+from . import __version__
+from .backends.errors import MeasureError
+
+if TYPE_CHECKING:
+    from .sessions.headless import Measured
+    from .sessions.plan import Plan
+
+USAGE, INTERNAL, NOT_MEASURED, BROKEN_PIPE = 2, 70, 3, 141
+
+_LIVE = "[MODEL]"
+"""Name of the command that opens the screen; nobody types it."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """`infertop smallcnn` is no command's name: whatever begins with none opens the screen."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, *ctx.help_option_names, "--version"):
+            args = [_LIVE, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("infertop", "[MODEL] [OPTIONS]")
+        formatter.write_usage("infertop", "COMMAND …", "       ")
+
+
+class Live(click.Command):
+    """The command without a name."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage("infertop", "[MODEL] [OPTIONS]")
+
+
+def say(text: str) -> None:
+    """To the person, on standard error."""
+    sys.stderr.write(f"infertop: {text}\n")
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"infertop {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+def cli() -> None:
+    """Measure a model under several runtimes, live: latency, throughput, and where the time goes.
+
+    infertop MODEL opens the screen and measures; MODEL is a name (infertop models lists them), FILE.onnx, a directory with one, or
+    package.module:factory. infertop run measures without a screen and prints.
+    """
+
+
+def _option(*names: str, **settings: Any) -> Callable[[F], F]:
+    return click.option(*names, **settings)
+
+
+WORDS = [
+    _option("--backend", metavar="NAME[,NAME…]", help="Runtimes; NAME@LABEL under the interpreter of that label; all: all usable here."),
+    _option("--precision", metavar="P[,P…]", help="native (as the file gives it) or fp32."),
+    _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
+    _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),
+    _option("--data-path", metavar="PATH", help="Where inputs and outputs lie: pageable. [default: pageable]"),
+    _option("--load", metavar="LOAD", help="closed:N keeps N requests in flight. [default: closed:1]"),
+    _option("--duration", metavar="TIME", help="Measured time after warm-up. [default: 10s; on the screen 10m]"),
+    _option("--requests", metavar="N", help="Measured requests, instead of a time."),
+    _option("--warmup", metavar="RULE", default="auto", show_default=True, help="auto, a time (5s) or requests (100x)."),
+    _option("--input-shape", metavar="NAME=AxBxC[:DTYPE]", multiple=True, help="Shape of an input; B stands for the batch."),
+    _option("--inputs", metavar="FILE.npz", help="Inputs from a file instead of generated ones."),
+    _option("--backend-option", metavar="KEY=VALUE", multiple=True, help="A setting of the runtime's own."),
+    _option(
+        "--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True,
+        help="Interpreter that runs the model: for all backends, for one, or for those named NAME@LABEL.",
+    ),
+    _option("--threads", metavar="N|all", help="Threads of CPU backends. [default: the allowed cores less one]"),
+    _option("--cpu-affinity", metavar="CORES", help="Cores of the worker, as 0-3,8."),
+    _option("--gc", type=click.Choice(["off", "on"]), default="off", show_default=True, help="Python's own garbage collection while measuring."),
+    _option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For inputs and the order of runs."),
+    _option("--interval", metavar="TIME", default="250ms", show_default=True, help="One tick, 100ms to 1s."),
+]  # fmt: skip
+
+RECORDING = [
+    _option("--record/--no-record", default=True, show_default=True, help="Keep the session."),
+    _option("--sessions-dir", envvar="INFERTOP_SESSIONS_DIR", metavar="DIR", help="Where sessions are kept."),
+    _option("--name", metavar="NAME", help="Name of the session."),
+]
+
+
+def options(declared: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """All of them, in this order in the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(declared):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def measuring_only_on_linux() -> None:
+    """Viewing works elsewhere; a worker needs what only Linux has."""
+    if sys.platform != "linux":
+        raise MeasureError("platform", "measuring runs on Linux and WSL2 only", "infertop replay works here")
+
+
+def _words(words: dict[str, Any]) -> Any:
+    import platformdirs
+
+    from .sessions.options import Words
+
+    return Words(**words, cache_directory=str(platformdirs.user_cache_path("infertop")))
+
+
+@cli.command(short_help="Measure without a screen, and print.")
+@click.argument("model")
+@options(WORDS)
+@options(RECORDING)
+@click.option("--json", metavar="FILE|-", help="Write the results as JSON (schema infertop.run/1).")
+@click.option("--markdown", metavar="FILE|-", help="Write them as Markdown tables.")
+@click.option("--csv", metavar="FILE|-", help="Write them as CSV.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Measure each so often, interleaved and shuffled.",
+)
+@click.option(
+    "--gate",
+    metavar="COND",
+    multiple=True,
+    help="A condition that must hold, as 'p99<5ms' or 'ort-cpu/fp32/8: throughput>100/s'.",
+)
+@click.option(
+    "--inconclusive",
+    type=click.Choice(["fail", "pass"]),
+    default="fail",
+    show_default=True,
+    help="What inconclusive gates do: fail is exit 4.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be measured, in which order and how long, and stop."
+)
+def run(
+    model: str, json: str | None, markdown: str | None, csv: str | None, repeat: int, gate: tuple[str, ...], inconclusive: str,
+    dry_run: bool, record: bool, sessions_dir: str | None, name: str | None, **words: Any,
+) -> int:  # fmt: skip
+    """Measure MODEL without a screen, print the results and exit.
+
+    Exit: 0 all was measured and every gate passed, 1 a gate failed, 2 usage, 3 something named could not be measured, 4 a gate was
+    inconclusive, 70 internal error, 129, 130 or 143 on signals.
+    """
+    from .sessions import gates, lines, output, plan, prober
+    from .sessions import options as chosen
+
+    targets = {"json": json, "markdown": markdown, "csv": csv}
+    output.check_targets({f"--{option}": target for option, target in targets.items()})
+    typed = _words(words)
+    interval_s = chosen.interval(typed)
+    planned, interpreters = chosen.plan(model, typed, prober.probe, repeat)
+    conditions = [gates.parse(text, chosen.full_name) for text in gate]
+    gates.check(conditions, planned.configurations)
+    for skipped in planned.skipped:
+        say(lines.sentence(f"{skipped.backend} is left out: {skipped.reason}", skipped.fix))
+    if dry_run:
+        click.echo(plan.preview(planned), nl=False)
+        return 0
+    measuring_only_on_linux()
+    from .sessions.delivery import deliver
+
+    measured = _measure(planned, interpreters, interval_s, record, sessions_dir, name)
+    return deliver(measured, planned, conditions, targets, pass_inconclusive=inconclusive == "pass", say=say)
+
+
+def _measure(
+    planned: Plan,
+    interpreters: dict[str, str],
+    interval_s: float,
+    record: bool,
+    sessions_dir: str | None,
+    name: str | None,
+) -> Measured:
+    from .sessions.headless import measure
+    from .sessions.progress import ProgressLine
+    from .sessions.settings import EngineSettings
+
+    settings = EngineSettings(
+        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s, command=["infertop", *sys.argv[1:]]
+    )  # fmt: skip
+    with ProgressLine(sys.stderr) as progress:
+        return measure(planned.tasks, settings, progress)
+
+
+@cli.command(_LIVE, cls=Live, hidden=True)
+@click.argument("models", nargs=-1, metavar="[MODEL]")
+@options(WORDS)
+@options(RECORDING)
+def live(
+    models: tuple[str, ...], record: bool, sessions_dir: str | None, name: str | None, **words: Any
+) -> int:
+    """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run."""
+    from .sessions import options as chosen
+    from .sessions.settings import EngineSettings
+
+    if len(models) > 1:
+        near = _near_command(models[0])
+        raise MeasureError(
+            "usage",
+            f"there is no command {models[0]}",
+            f"did you mean infertop {near}?" if near else "infertop --help lists the commands",
+        )
+    typed = _words(words)
+    interval_s = chosen.interval(typed)
+    task, interpreters = None, chosen.environments(typed.python)
+    if models:
+        try:
+            task, interpreters = chosen.first_task(models[0], typed)
+        except MeasureError as error:
+            near = _near_command(models[0]) if error.kind == "model-not-found" else None
+            if near is None:
+                raise
+            raise MeasureError(
+                "usage", f"there is no command or model {models[0]}", f"did you mean infertop {near}?"
+            ) from error
+    measuring_only_on_linux()
+    _needs_terminal(f"infertop run {models[0]}" if models else "infertop run MODEL")
+    settings = EngineSettings(
+        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
+        command=["infertop", *sys.argv[1:]], task=task,
+    )  # fmt: skip
+    from .tui.app import run_live
+
+    return run_live(settings)
+
+
+def _near_command(word: str) -> str | None:
+    near = difflib.get_close_matches(word, [name for name in cli.commands if name != _LIVE], 1, 0.6)
+    return near[0] if near else None
+
+
+def _needs_terminal(instead: str) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise MeasureError("usage", "the screen needs a terminal", f"{instead} prints results without one")
+
+
+@cli.command(short_help="Watch a session that is being measured.")
+@click.argument("session", default="last")
+@options(RECORDING[1:2])
+def attach(session: str, sessions_dir: str | None) -> int:
+    """Watch a SESSION that is being measured (a name, the beginning of one, or last)."""
+    from .sessions import store
+
+    place = store.resolve(session, sessions_dir)
+    _needs_terminal("infertop ls")
+    from .tui.app import run_attached
+
+    return run_attached(place)
+
+
+@cli.command(short_help="Play a recorded session.")
+@click.argument("session", default="last")
+@options(RECORDING[1:2])
+def replay(session: str, sessions_dir: str | None) -> int:
+    """Play a recorded SESSION: a path, a name, the beginning of one, last or last~1."""
+    from .sessions import store
+
+    place = store.resolve(session, sessions_dir)
+    _needs_terminal("infertop ls")
+    from .tui.app import run_replay
+
+    return run_replay(place)
+
+
+@cli.command(short_help="End the engine of a session.")
+@click.argument("session", default="last")
+@options(RECORDING[1:2])
+def stop(session: str, sessions_dir: str | None) -> int:
+    """End the engine of a SESSION that is being measured; what it recorded stays."""
+    from .sessions import store
+    from .sessions.commands import Client
+
+    place = store.resolve(session, sessions_dir)
+    client = Client(place.socket)
+    client.send("end")
+    client.close()
+    say(f"{place.name} ends")
+    return 0
+
+
+@cli.command(name="ls")
+@options(RECORDING[1:2])
+def ls(sessions_dir: str | None) -> int:
+    """List the sessions, newest first."""
+    from .sessions import store, units
+
+    rows = [
+        (info.name, info.state, info.started, units.size(info.bytes), info.model)
+        for info in store.listing(sessions_dir)
+    ]
+    return _print_table(("session", "state", "started", "size", "model"), rows)
+
+
+@cli.command(short_help="List backends, and what the unusable ones need.")
+@click.option("--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True, help="Ask this interpreter.")
+def backends(python: tuple[str, ...]) -> int:
+    """List the backends, and what those that cannot be used here need."""
+    from .sessions import prober
+    from .sessions.lines import sentence
+    from .sessions.options import environments, listing
+
+    rows = [
+        (
+            name,
+            found.short,
+            "yes" if found.usable else "no",
+            found.version or "–",
+            sentence(found.reason, found.fix),
+        )
+        for name, found in listing(environments(python), prober.probe)
+    ]
+    return _print_table(("backend", "short", "usable", "version", "why not, and what to do"), rows)
+
+
+@cli.command(short_help="List models by name, and model files here.")
+def models() -> int:
+    """List the models that infertop knows by name, and the model files below this directory."""
+    from .backends import models as known
+
+    rows = [(info.name, "x".join(map(str, info.shape)), info.summary) for info in known.listing()]
+    rows += [(path, "", "file here") for path in known.files_near(os.getcwd())[:50]]
+    rows += [
+        ("torchvision:NAME", "", "any classification model of torchvision, random weights"),
+        ("FILE.onnx, DIRECTORY", "", "a model file, or a directory that holds one"),
+        (
+            "package.module:factory",
+            "",
+            "a function without arguments that returns a torch Module, or (Module, example inputs)",
+        ),
+    ]
+    return _print_table(("model", "sample", "what it is"), rows)
+
+
+def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    from .sessions import lines, texts
+
+    for line in lines.table(
+        [heading, *([texts.line(cell) for cell in row] for row in rows)], [False] * len(heading)
+    ):
+        click.echo(line)
+    return 0
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run the command; every ending is an exit code and, where something is wrong, one sentence."""
+    try:
+        code = cli.main(list(arguments), prog_name="infertop", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        say(_usage_sentence(error))
+        return USAGE
+    except MeasureError as error:
+        from .sessions.lines import sentence
+
+        say(sentence(error.message, error.fix))
+        return USAGE if error.kind == "usage" else NOT_MEASURED
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return BROKEN_PIPE
+    except Exception as error:
+        say(_bug(error))
+        return INTERNAL
+    return code if isinstance(code, int) else 0
+
+
+def _usage_sentence(error: click.UsageError) -> str:
+    """Click's message in our tone, and where the options are listed."""
+    message = error.format_message().rstrip(".")
+    path = error.ctx.command_path.removesuffix(f" {_LIVE}") if error.ctx else "infertop"
+    return f"{message[:1].lower()}{message[1:]}; {path} --help lists the options"
+
+
+def _silence(stream: TextIO) -> None:
+    """Nobody reads any more: what is still buffered goes nowhere, so that the interpreter's end does not complain either."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def _bug(error: Exception) -> str:
+    """Keep the traceback where it can be reported from, and say where."""
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    import platformdirs
+
+    text = f"infertop {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv}\n{''.join(traceback.format_exception(error))}"
+    name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    for folder in (platformdirs.user_log_path("infertop"), Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path = folder / name
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            continue
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        break
+    else:
+        return (
+            f"this is a bug: {type(error).__name__}: {error}; nothing could be written to keep its traceback"
+        )
+    return f"this is a bug: {type(error).__name__}: {error}; please report it with {path}"
+
+
+def main() -> NoReturn:
+    """The program's entry."""
+    for stream in (sys.stdout, sys.stderr):
+        # A locale that has no ≥ must not end a measurement.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    sys.exit(execute(sys.argv[1:]))
