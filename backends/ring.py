@@ -68,9 +68,12 @@ class _Memory:
 class RingWriter:
     """The worker's end. Only the thread that issues requests may call `put`: two writers would lose records uncounted."""
 
+    __slots__ = ("_dropped", "_head", "_map", "_next", "_tail")
+
     def __init__(self, descriptor: int) -> None:
-        self._memory = _Memory(descriptor)
-        self._next = int(self._memory.head[0])
+        memory = _Memory(descriptor)
+        self._map, self._head, self._tail, self._dropped = memory.map, memory.head, memory.tail, memory.dropped
+        self._next = int(self._head[0])
 
     def put(
         self,
@@ -84,18 +87,18 @@ class RingWriter:
         slot: int,
     ) -> None:
         """Write one record, or count it as dropped when the engine has not kept up."""
-        memory = self._memory
         index = self._next
-        if index - memory.tail[0] >= CAPACITY:
-            memory.dropped[0] += 1
+        if index - self._tail[0] >= CAPACITY:
+            self._dropped[0] += 1
             return
+        host, h2d, compute, d2h, enqueue = stages
         _PACK(
-            memory.map,
+            self._map,
             HEADER_BYTES + (index & (CAPACITY - 1)) * RECORD_BYTES,
-            start, service, response, *stages, flags, run, gc, slot,
+            start, service, response, host, h2d, compute, d2h, enqueue, flags, run, gc, slot,
         )  # fmt: skip
-        self._next = index + 1
-        memory.head[0] = index + 1
+        self._next = index = index + 1
+        self._head[0] = index
 
 
 class RingReader:

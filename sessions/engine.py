@@ -36,14 +36,6 @@ def as_metric(spec: MetricSpec) -> Metric:
     return Metric(spec.id, spec.unit, spec.resolution, spec.counter, spec.status, spec.reason, spec.source)
 
 
-def rounded(value: float | int | None, resolution: float) -> float | int | None:
-    """A reading as the log holds it: a multiple of the metric's resolution, an integer where that is one."""
-    if value is None:
-        return None
-    steps = round(value / resolution)
-    return int(steps * resolution) if resolution >= 1 else round(steps * resolution, 9)
-
-
 class Engine:
     """Makes one session. Every method is called by the main thread; `step` waits for what comes next and handles it."""
 
@@ -149,7 +141,7 @@ class Engine:
         blobs = runner.measurement.take_second()
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
-        result = outcome.measured(runner, self._means.means())
+        result = outcome.measured(runner, self._means.means(), self.header.host)
         self.emit(
             Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
         )
@@ -198,6 +190,8 @@ class Engine:
                 self._finish(runner)
         for text in self.workers.tidy():
             self.say("worker", text)
+        for text in self._sampler.messages():
+            self.say("telemetry", text, level="warn")
 
     def _readings(self, runner: Runner | None) -> list[float | int | None]:
         sample = self._sampler.latest()

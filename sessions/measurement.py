@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,18 +38,19 @@ class Measurement:
         self.requests = 0
         self.instrumented = 0
         self.apart = False
-        self.service = Histogram()
-        self.stages: dict[str, Histogram] = {}
+        self._totals: dict[str, Histogram] = {}
         self.seconds: list[Counts] = []  # the service latency of each second
+        self.blocks: list[tuple[int, float]] = []  # requests and s of each of these seconds
         self.warm_requests = 0
         self.gc_ns = 0
         self._warm_instrumented = 0
         self._second: dict[str, Histogram] = {}
-        self._completed: int | None = None
+        self._block = (0, 0)  # requests and ns at the end of the last block
 
     def begin(self, t0: int) -> None:
         """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up."""
         self.t0 = t0
+        self._block = (0, t0)
         self.apart = self._warm_instrumented <= APART_BELOW * max(self.warm_requests, 1)
 
     def add(self, records: np.ndarray) -> TickNumbers:
@@ -57,15 +59,16 @@ class Measurement:
             return TickNumbers(0, None)
         service = records["service"].astype(np.int64)
         start = records["start"].astype(np.int64)
-        self._completed = int(start[-1] + service[-1])
         if self.t0 is None:
             self._add_warm(start, service, records["flags"])
         else:
             counted = start >= self.t0
             self._add_warm(start[~counted], service[~counted], records["flags"][~counted])
             self._add_measured(records[counted], start[counted], service[counted])
-        p50, p99 = np.quantile(service, (0.5, 0.99), method="inverted_cdf")
-        return TickNumbers(len(records), (int(p50), int(p99), int(service.max())))
+        n = len(service)
+        ranks = [math.ceil(0.5 * n) - 1, math.ceil(0.99 * n) - 1, n - 1]
+        p50, p99, slowest = np.partition(service, sorted(set(ranks)))[ranks]
+        return TickNumbers(n, (int(p50), int(p99), int(slowest)))
 
     def _add_warm(self, start: np.ndarray, service: np.ndarray, flags: np.ndarray) -> None:
         if not len(start):
@@ -83,9 +86,7 @@ class Measurement:
         self.gc_ns += int(records["gc"].sum())
         instrumented = (records["flags"] & INSTRUMENTED) != 0
         self.instrumented += int(np.count_nonzero(instrumented))
-        kept = service[~instrumented] if self.apart else service
-        self.service.record(kept)
-        self._interval("service").record(kept)
+        self._interval("service").record(service[~instrumented] if self.apart else service)
         if instrumented.any():
             self._add_stages(records[instrumented], service[instrumented])
 
@@ -103,9 +104,7 @@ class Measurement:
         if not len(values):
             return
         # A float32 stage may exceed the integer service by its rounding; below the histogram's lowest value it is one unit.
-        whole = np.maximum(np.rint(values), 1).astype(np.int64)
-        self.stages.setdefault(name, Histogram()).record(whole)
-        self._interval(name).record(whole)
+        self._interval(name).record(np.maximum(np.rint(values), 1).astype(np.int64))
 
     def _interval(self, name: str) -> Histogram:
         return self._second.setdefault(name, Histogram())
@@ -116,16 +115,20 @@ class Measurement:
             return None
         second, self._second = self._second, {}
         if "service" in second:
+            assert self.last is not None
             self.seconds.append(second["service"].compact())
+            self.blocks.append((self.requests - self._block[0], (self.last - self._block[1]) / 1e9))
+            self._block = (self.requests, self.last)
         return {name: histogram.encode() for name, histogram in second.items() if histogram.n} or None
-
-    def blobs(self) -> dict[str, str]:
-        """The run's cumulative histograms, as a `key` record holds them."""
-        return {name: h.encode() for name, h in (("service", self.service), *self.stages.items()) if h.n}
 
     def warm(self, now: int) -> WarmUpEnd | None:
         """How the warm-up ended, if it has."""
         return self.warmup.ended(now)
+
+    @property
+    def service(self) -> Histogram:
+        """The service latency of the whole run, up to the last `take_second`."""
+        return self._totals.get("service") or Histogram()
 
     @property
     def measured_s(self) -> float:
@@ -134,12 +137,11 @@ class Measurement:
 
     def stage_means(self) -> dict[str, dict[str, float] | None] | None:
         """Mean and median of each stage, ms; null for a stage that the backend does not have."""
-        if not self.stages:
+        totals = {name: self._totals[name] for name in STAGES if name in self._totals}
+        if not totals:
             return None
         return {
-            name: {"mean": self.stages[name].mean / 1e6, "p50": self.stages[name].quantile(0.5) / 1e6}
-            if name in self.stages
-            else None
+            name: {"mean": totals[name].mean / 1e6, "p50": totals[name].quantile(0.5) / 1e6} if name in totals else None
             for name in STAGES
         }
 

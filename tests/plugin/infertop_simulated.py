@@ -1,6 +1,6 @@
 """A backend that joins by the entry-point group and does what its options say: exact latencies, and every way to fail.
 
-Options: `latency_us` (default 200), `fault` (`segv`, `kill`, `exit`, `hang`, `raise`, `print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build`
+Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `exit`, `hang`, `raise`, `print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build`
 or `run:N`), `words` (what it prints first), `bound` (the largest batch that fits).
 """
 
@@ -50,8 +50,11 @@ class Simulated:
         if self.options.get("fault") == "cycles":
             cycle: list[object] = [bytearray(100_000)]
             cycle.append(cycle)
-        while time.monotonic_ns() - begin < self.latency:
-            pass
+        if sleep := self.options.get("sleep_us"):
+            time.sleep(float(sleep) / 1e6)
+        else:
+            while time.monotonic_ns() - begin < self.latency:
+                pass
         if times is not None:
             times.compute = float(time.monotonic_ns() - begin)
 

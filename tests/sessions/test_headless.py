@@ -1,0 +1,140 @@
+"""`infertop run`'s engine with real workers: what it measures, and what every fault becomes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from infertop.backends.errors import MeasureError
+from infertop.sessions.headless import Measured
+from infertop.sessions.reader import Session
+from infertop.sessions.records import Run, Tick
+from infertop.telemetry.histogram import Histogram
+from infertop.tests.sessions import kit
+
+
+@pytest.fixture(autouse=True)
+def _plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+
+
+def records(tmp_path: Path, measured: Measured) -> list[object]:
+    return list(Session(tmp_path / measured.session).records())
+
+
+def test_the_result_agrees_with_itself_and_with_the_log(tmp_path: Path) -> None:
+    measured, said = kit.run(tmp_path, [kit.task(batch=8, latency_us=500, requests=1000)])
+    (result,) = measured.results
+    assert result["status"] == "ok"
+    assert result["error"] is None
+    assert result["requests"] == 1000
+    assert result["samples"] == 8000
+    assert result["throughput"] == pytest.approx(8000 / result["duration_s"])
+    assert result["latency_ms"]["p50"] >= 0.5
+    assert result["latency_ms"]["p50"] <= result["latency_ms"]["p99"] <= result["latency_ms"]["max"]
+    low, high = result["latency_ci95_ms"]["p50"]
+    assert low <= result["latency_ms"]["p50"] <= high
+    # 1,000 requests bound p99 on both sides, and p99.9 from below only.
+    assert result["latency_ci95_ms"]["p99"][1] is not None
+    assert result["latency_ci95_ms"]["p99_9"][1] is None
+    assert result["cold_start_s"]["import"] is not None
+    assert result["cold_start_s"]["first"] == pytest.approx(0.0005, rel=2)
+    assert result["warmup"]["requests"] >= 20
+    assert result["dropped"] == 0
+    assert result["stage_n"] > 0
+    stages = result["stages_ms"]
+    assert stages["h2d"] is None
+    assert stages["compute"]["mean"] >= 0.5
+    assert any("measuring" in p.text for p in said)
+
+    log = records(tmp_path, measured)
+    total = Histogram()
+    for record in log:
+        if isinstance(record, Tick) and record.h and "service" in record.h:
+            total.add(Histogram.decode(record.h["service"]))
+    assert total.encode() == result["latency_hdr"]
+    phases = [r.phase for r in log if isinstance(r, Run)]
+    assert phases == ["start", "import", "load", "build", "warmup", "measure", "end"]
+    done = sum(r.done for r in log if isinstance(r, Tick))
+    assert done == result["requests"] + result["warmup"]["requests"]
+
+
+def test_a_duration_ends_the_run_by_itself(tmp_path: Path) -> None:
+    task = kit.task(requests=None, latency_us=1000)
+    task = type(task)(task.configuration, warmup="5x", duration_s=0.7)
+    (result,) = kit.run(tmp_path, [task])[0].results
+    assert 0.7 <= result["duration_s"] < 0.71
+    assert result["requests"] <= 700
+
+
+FAULTS = [
+    ("segv", "load", "worker-killed", "SIGSEGV while loading the model"),
+    ("segv", "run:60", "worker-killed", "SIGSEGV while"),
+    ("kill", "run:60", "worker-killed", "SIGKILL while"),
+    ("exit", "build", "worker-ended", "exit code 7 while building the model"),
+    ("raise", "import", "runtime-failed", "RuntimeError: the runtime is unwell"),
+    ("raise", "run:60", "runtime-failed", "RuntimeError: the runtime is unwell"),
+    ("system-exit", "load", "runtime-failed", "SystemExit: the model wants out"),
+]
+
+
+@pytest.mark.parametrize(("fault", "when", "kind", "words"), FAULTS)
+def test_a_fault_is_one_sentence_with_the_runtimes_own_output(tmp_path: Path, fault: str, when: str, kind: str, words: str) -> None:
+    before = kit.children()
+    measured, _ = kit.run(tmp_path, [kit.task(fault=fault, when=when, words="its last words"), kit.task(requests=50)])
+    failed, after = measured.results
+    assert failed["status"] == "failed"
+    assert failed["error"]["kind"] == kind
+    assert words in failed["error"]["message"]
+    assert "\n" not in failed["error"]["message"]
+    assert failed["error"]["fix"]
+    assert after["status"] == "ok", "the next task is measured all the same"
+    ends = [r for r in records(tmp_path, measured) if isinstance(r, Run) and r.phase == "end"]
+    assert ends[0].error is not None
+    assert "its last words" in ends[0].error.detail
+    assert "said by C" in ends[0].error.detail
+    assert kit.children() == before
+
+
+def test_a_worker_killed_in_the_middle_keeps_what_it_measured(tmp_path: Path) -> None:
+    measured, _ = kit.run(tmp_path, [kit.task(fault="kill", when="run:500", requests=5000, warmup="20x")])
+    (result,) = measured.results
+    assert result["status"] == "failed"
+    assert 0 < result["requests"] < 500
+    assert result["latency_ms"]["p50"] is not None
+
+
+def test_a_worker_that_hangs_while_loading_is_given_up(tmp_path: Path) -> None:
+    (result,) = kit.run(tmp_path, [kit.task(fault="hang", when="load")], hang_s=1.0)[0].results
+    assert result["error"]["kind"] == "worker-hung"
+    assert "while loading the model" in result["error"]["message"]
+
+
+def test_cycles_that_a_model_makes_are_collected_between_requests(tmp_path: Path) -> None:
+    """100 kB a request: without young collections the 3,000 requests would hold 300 MB."""
+    measured, _ = kit.run(tmp_path, [kit.task(fault="cycles", latency_us=100, requests=20_000)])
+    names = [m.id for m in measured.header.metrics]
+    rss = [r.m[names.index("worker.rss")] for r in records(tmp_path, measured) if isinstance(r, Tick)]
+    assert max(v for v in rss if v is not None) < 700e6
+
+
+def test_an_interpreter_that_is_none_ends_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match="could not be asked for its backends"):
+        kit.run(tmp_path, [kit.task()], environments={"": "/usr/bin/env"})
+    with pytest.raises(MeasureError, match="cannot be started: No such file"):
+        kit.run(tmp_path, [kit.task()], environments={"": str(tmp_path / "python")})
+
+
+def test_a_signal_ends_the_run_and_keeps_the_session(tmp_path: Path) -> None:
+    threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    begun = time.monotonic()
+    measured, _ = kit.run(tmp_path, [kit.task(requests=None), kit.task()])
+    assert time.monotonic() - begun < 10
+    assert measured.interrupted == signal.SIGTERM
+    assert len(measured.results) == 1
+    assert any(isinstance(r, Run) and r.phase == "end" for r in records(tmp_path, measured))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -1,0 +1,217 @@
+"""The detached engine: commands, switching, carrying on, and leaving no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from infertop.sessions.commands import Client
+from infertop.sessions.launch import Launched, launch
+from infertop.sessions.plan import Task
+from infertop.sessions.records import End, Event, Record, Run
+from infertop.sessions.settings import EngineSettings
+from infertop.sessions.source import FollowSource
+from infertop.tests.sessions import kit
+
+PATIENCE_S = 20.0
+
+
+class Watched:
+    """An engine under test, followed through its log as any viewer does."""
+
+    def __init__(self, tmp_path: Path, task: Task, **settings: object) -> None:
+        self.engine: Launched = launch(
+            EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, task=task, fallback=True, **settings)  # type: ignore[arg-type]
+        )
+        self.client = Client(self.engine.socket)
+        self.source = FollowSource(self.engine.segment)
+        self.log: list[Record] = []
+        self.process = psutil.Process(self.engine.pid)
+
+    def until(self, wanted: Callable[[Record], bool], after: int = 0) -> Record:
+        """The first record after position `after` that is wanted."""
+        deadline = time.monotonic() + PATIENCE_S
+        position = after
+        while time.monotonic() < deadline:
+            self.log += self.source.poll()
+            for record in self.log[position:]:
+                if wanted(record):
+                    return record
+            position = len(self.log)
+            time.sleep(0.02)  # the log is polled, as viewers do
+        raise AssertionError(f"not within {PATIENCE_S} s; the log ends with {self.log[-5:]}")
+
+    def phase(self, phase: str, run: int) -> Run:
+        record = self.until(lambda r: isinstance(r, Run) and r.phase == phase and r.run == run)
+        assert isinstance(record, Run)
+        return record
+
+    def family(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+    def gone(self, family: list[psutil.Process]) -> bool:
+        return not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
+
+
+@pytest.fixture
+def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Watched]]:
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    made: list[Watched] = []
+
+    def make(task: Task, **settings: object) -> Watched:
+        made.append(Watched(tmp_path, task, **settings))
+        return made[-1]
+
+    yield make
+    for watched in made:
+        watched.client.close()
+        if watched.process.is_running():
+            watched.process.kill()
+
+
+def test_a_switch_and_back_uses_the_parked_worker_and_the_end_leaves_nothing(watch: Callable[..., Watched]) -> None:
+    first = kit.task(requests=None)
+    watched = watch(first)
+    watched.phase("measure", 1)
+    second = kit.task("simulated-two", requests=None).configuration
+    id = watched.client.send("configure", second)
+    answer = watched.until(lambda r: isinstance(r, Event) and r.id == id)
+    assert isinstance(answer, Event)
+    assert "switching to simulated-two" in answer.text
+    assert watched.phase("end", 1).result is not None
+    assert watched.phase("measure", 2).cold_start is not None
+    watched.client.send("configure", first.configuration)
+    assert "loaded already" in watched.phase("start", 3).note
+    assert watched.phase("measure", 3).cold_start is None
+    family = watched.family()
+    assert len(family) == 3, "the engine and two workers"
+    watched.client.send("end")
+    assert isinstance(watched.until(lambda r: isinstance(r, End)), End)
+    assert watched.gone(family)
+    assert not watched.engine.socket.exists()
+
+
+def test_another_batch_keeps_the_worker(watch: Callable[..., Watched]) -> None:
+    task = kit.task(requests=None)
+    watched = watch(task)
+    watched.phase("measure", 1)
+    workers = {p.pid for p in watched.process.children()}
+    watched.client.send("configure", kit.task(batch=16, requests=None).configuration)
+    measured = watched.phase("warmup", 2)
+    assert measured.configuration is not None
+    assert measured.configuration.batch == 16
+    assert {p.pid for p in watched.process.children()} == workers
+
+
+def test_what_does_not_fit_is_said_and_the_configuration_before_carries_on(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None, bound=8))
+    watched.phase("measure", 1)
+    watched.client.send("configure", kit.task(batch=16, requests=None, bound=8).configuration)
+    failed = watched.phase("end", 2)
+    assert failed.error is not None
+    assert failed.error.message == "the batch 16 does not fit"
+    resumed = watched.phase("measure", 3)
+    start = watched.phase("start", 3)
+    assert start.configuration is not None
+    assert start.configuration.batch is None
+    assert resumed.cold_start is None, "the worker was still there"
+
+
+def test_a_backend_that_is_not_here_is_refused_and_nothing_stops(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    place = len(watched.log)
+    id = watched.client.send("configure", kit.task("no-such-backend", requests=None).configuration)
+    answer = watched.until(lambda r: isinstance(r, Event) and r.id == id)
+    assert isinstance(answer, Event)
+    assert answer.level == "error"
+    assert "no-such-backend" in answer.text
+    assert not [r for r in watched.log[place:] if isinstance(r, Run) and r.phase == "end"]
+
+
+def test_stop_and_start(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.send("stop")
+    assert watched.phase("end", 1).error is None
+    watched.client.send("start")
+    watched.phase("measure", 2)
+
+
+def test_a_worker_killed_in_the_middle_is_said_within_two_seconds(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    (worker,) = watched.process.children()
+    killed = time.monotonic()
+    worker.send_signal(signal.SIGKILL)
+    end = watched.phase("end", 1)
+    assert time.monotonic() - killed < 2
+    assert end.error is not None
+    assert "SIGKILL while measuring" in end.error.message
+    watched.client.send("start")
+    watched.phase("measure", 2)
+
+
+def test_a_switch_while_loading_ends_the_loading_worker(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None, fault="hang", when="load"))
+    watched.phase("load", 1)
+    watched.client.send("configure", kit.task("simulated-two", requests=None).configuration)
+    ended = watched.phase("end", 1)
+    assert ended.error is not None
+    assert ended.error.kind == "stopped"
+    watched.phase("measure", 2)
+
+
+def test_without_its_viewer_the_engine_ends_with_its_run(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=2000))
+    watched.phase("measure", 1)
+    family = watched.family()
+    watched.client.close()
+    end = watched.until(lambda r: isinstance(r, End))
+    assert isinstance(end, End)
+    assert "nobody was watching" in end.reason
+    run = watched.phase("end", 1)
+    assert run.result is not None
+    assert run.result["requests"] == 2000, "the run was not cut short"
+    assert watched.gone(family)
+
+
+def test_sigterm_ends_the_session_in_order(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    family = watched.family()
+    watched.process.terminate()
+    end = watched.until(lambda r: isinstance(r, End))
+    assert isinstance(end, End)
+    assert "SIGTERM" in end.reason
+    assert watched.gone(family)
+
+
+def test_a_killed_engine_takes_its_worker_with_it(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    family = watched.family()
+    assert len(family) == 2
+    watched.process.kill()
+    assert watched.gone(family)
+
+
+def test_its_socket_is_for_its_user_alone(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    assert stat.S_IMODE(watched.engine.socket.stat().st_mode) == 0o600
+    directory = watched.engine.socket.parent.stat()
+    assert stat.S_IMODE(directory.st_mode) == 0o700
+    assert directory.st_uid == os.getuid()
+
+
+def test_what_is_no_command_is_an_event_and_harms_nothing(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.client._socket.sendall(b'{"do":"fly","id":"1"}\nnonsense\n')
+    watched.until(lambda r: isinstance(r, Event) and "no command" in r.text)
+    watched.phase("measure", 1)
