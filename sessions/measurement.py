@@ -110,10 +110,13 @@ class Measurement:
         return self._second.setdefault(name, Histogram())
 
     def take_second(self) -> dict[str, str] | None:
-        """The histograms since the last call, as V2 blobs by name; None without a request."""
+        """The histograms since the last call, as V2 blobs by name; None without a request. The totals take them in."""
         if not self._second:
             return None
         second, self._second = self._second, {}
+        for name, histogram in second.items():
+            if name != "warmup":
+                self._totals.setdefault(name, Histogram()).add(histogram)
         if "service" in second:
             assert self.last is not None
             self.seconds.append(second["service"].compact())
