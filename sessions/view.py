@@ -13,7 +13,7 @@ from .records import Event, Fault, Header, Metric, Verdict
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
-HEAT_LOWEST, HEAT_PER_DECADE, HEAT_BUCKETS = 1_000, 10, 80
+HEAT_LOWEST, HEAT_PER_DECADE, HEAT_BUCKETS = 1_000, 40, 320
 """The buckets of `History.heat`: logarithmic, from 1 µs to 100 s; what lies outside counts in the outermost."""
 
 
@@ -93,7 +93,8 @@ class History:
     """The last seconds, one column each, oldest first; the newest may be incomplete.
 
     `second` is the session second of each column, shape (n,); `p50` and `max` ns, NaN without a request; `done` requests;
-    `run` the run's number (a change is a mark in every graph); `warm` whether the run was measuring; `metrics` shape (n, len(table)), NaN where not read.
+    `run` the run's number (a change is a mark in every graph); `warm` whether the run was measuring; `metrics` shape (n, len(table)): the mean of the second's readings
+    (of a counter its change a second), NaN where not read. `second` has no holes: where nothing is known a column is empty.
     """
 
     second: np.ndarray
@@ -120,7 +121,7 @@ class View:
     before: RunView | None  # the configuration measured before this one
     runs: tuple[RunView, ...]  # ended runs, oldest first, at most 64
     backends: tuple[BackendView, ...]
-    values: Mapping[str, float]  # newest value of each metric that has one
+    values: Mapping[str, float]  # newest value of each metric that has one; of a counter its change a second
     ages: Mapping[str, float]  # s since each was read
     metrics: tuple[Metric, ...]
     history: History
