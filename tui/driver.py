@@ -77,6 +77,7 @@ def driver_class() -> type[Driver] | None:
                 None
             )  # called on the event loop when the terminal has gone
             self._grid = Grid()
+            assert self._file is not None  # sys.__stderr__; `app.run` refuses to start without a terminal
             self._output = Output(self._file, self._terminal_gone)
             self._file = self._output  # type: ignore[assignment]  # what the writer thread writes to
             self._queued = 0  # characters handed to the writer thread
@@ -106,7 +107,7 @@ def driver_class() -> type[Driver] | None:
             self._show()
 
         def start_application_mode(self) -> None:
-            super().start_application_mode()
+            super().start_application_mode()  # type: ignore[no-untyped-call]
             textual = signal.getsignal(signal.SIGWINCH)
 
             def resized(number: int, frame: Any) -> None:

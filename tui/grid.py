@@ -232,7 +232,7 @@ class Grid:
             out.append(character)
             x += 2 if wide else 1
             first = False
-            if wide or not character.isascii() and len(character) > 1:
+            if wide or (not character.isascii() and len(character) > 1):
                 # Terminals disagree about the width of such characters: place what follows absolutely.
                 self._cursor = None
                 return x

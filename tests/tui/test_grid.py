@@ -8,12 +8,11 @@ import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from infertop.tui.grid import Grid
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
-
-from infertop.tui.grid import Grid
 
 WIDTH, HEIGHT = 24, 6
 ENTER = "\x1b[?1049h"

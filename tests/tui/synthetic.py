@@ -1,0 +1,277 @@
+"""Synthetic sessions: pictures as the reducer would hand them out, made of a seed and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from infertop.backends.configuration import Configuration
+from infertop.sessions.records import Clock, Event, Fault, Header, Metric
+from infertop.sessions.view import (
+    HEAT_BUCKETS,
+    HEAT_LOWEST,
+    HEAT_PER_DECADE,
+    QUANTILES,
+    BackendView,
+    History,
+    Latency,
+    Quantile,
+    RunView,
+    View,
+)
+
+UNIX = 1_780_000_000_000_000_000
+S = 1_000_000_000
+
+HOST_METRICS = (
+    Metric("host.cpu", "%", 0.1),
+    Metric("worker.cpu", "%", 0.1),
+    Metric("host.memory_used", "B", 1e6),
+    Metric("worker.rss", "B", 1e6),
+    Metric("engine.cpu", "%", 0.1),
+    Metric("host.load1", "1", 0.01),
+    Metric("host.frequency", "MHz", status="absent", reason="the system does not tell the cores' frequency"),
+)
+GPU_METRICS = (
+    Metric("gpu0.util", "%"),
+    Metric("gpu0.sm_active", "%"),
+    Metric("gpu0.tensor_active", "%"),
+    Metric("gpu0.dram_active", "%"),
+    Metric("gpu0.clock_sm", "MHz"),
+    Metric("gpu0.temperature", "C"),
+    Metric("gpu0.pcie_rx", "B/s"),
+    Metric("gpu0.pcie_tx", "B/s"),
+    Metric("gpu0.memory_used", "B"),
+    Metric("gpu0.power", "W"),
+)
+_MEANS = {
+    "host.cpu": 48, "worker.cpu": 96, "host.memory_used": 6.2e9, "worker.rss": 4.1e8, "engine.cpu": 0.9, "host.load1": 1.2,
+    "gpu0.util": 98, "gpu0.sm_active": 22, "gpu0.tensor_active": 11, "gpu0.dram_active": 14, "gpu0.clock_sm": 1755,
+    "gpu0.temperature": 47, "gpu0.pcie_rx": 5.3e9, "gpu0.pcie_tx": 1.1e8, "gpu0.memory_used": 1.2e9, "gpu0.power": 361,
+}  # fmt: skip
+
+BACKENDS = (
+    BackendView("torch-eager", "torch", True, version="2.14.0"),
+    BackendView("torch-compile", "compile", True, version="2.14.0"),
+    BackendView("onnxruntime-cpu", "ort-cpu", True, version="1.31.0"),
+    BackendView(
+        "tensorrt",
+        "trt",
+        False,
+        "libnvinfer.so.10 is not on this machine",
+        "pip install 'infertop[tensorrt]'",
+    ),
+)
+CONFIGURATION = Configuration("onnxruntime-cpu", "resnet18", "fp32", 32)
+
+
+def header(gpu: bool = False) -> Header:
+    return Header(
+        format="1.0",
+        session="2026-11-22-resnet18-a1b2",
+        segment=1,
+        clock=Clock(0, UNIX),
+        interval=S // 4,
+        metrics=list(HOST_METRICS + (GPU_METRICS if gpu else ())),
+        infertop="0.1.0",
+        pid=4711,
+        host={
+            "hostname": "bench-1",
+            "cpu": "AMD EPYC 9354 32-Core Processor",
+            "allowed_cores": [0, 1],
+            "memory": 16_600_000_000,
+        },
+        gpus=[
+            {
+                "name": "NVIDIA H100 80GB HBM3",
+                "memory": 85_500_000_000,
+                "pcie_ceiling": 63.0e9,
+                "power_limit": 700.0,
+            }
+        ]
+        if gpu
+        else [],
+        gpu_status="" if gpu else "no NVIDIA driver answers here: libnvidia-ml.so.1 was not found",
+        driver="580.159" if gpu else None,
+    )
+
+
+def latency(p50: float, n: int, spread: float = 0.04) -> Latency:
+    """A distribution around `p50` ns with a tail; n decides which intervals exist."""
+    factors = dict(
+        zip(QUANTILES, (1.0, 1 + spread * 0.8, 1 + spread, 1 + spread * 2.4, 1 + spread * 9), strict=True)
+    )
+
+    def quantile(q: float) -> Quantile:
+        value = int(p50 * factors[q])
+        beyond = n * (1 - q)
+        low = int(value * (1 - 0.3 * spread / max(1.0, beyond**0.5))) if n >= 20 else None
+        high = int(value * (1 + 0.3 * spread / max(1.0, beyond**0.5))) if n >= 20 and beyond >= 5 else None
+        return Quantile(q, value, low, high)
+
+    points = np.linspace(0, min(4.5, np.log10(max(n, 10))), 60)
+    curve = tuple((float(1 - 10**-x), int(p50 * (1 - spread + spread * 1.3 * x**1.6))) for x in points)
+    return Latency(n, p50 * 1.01, int(p50 * (1 + spread * 14)), tuple(quantile(q) for q in QUANTILES), curve)
+
+
+def run(
+    number: int = 1,
+    configuration: Configuration = CONFIGURATION,
+    phase: str = "measure",
+    p50: float = 3.58e6,
+    n: int = 8230,
+    **more: object,
+) -> RunView:
+    batch = configuration.batch or 1
+    seconds = n * p50 / 1e9
+    values: dict[str, object] = {
+        "run": number,
+        "configuration": configuration,
+        "phase": phase,
+        "phase_since": 8 * S,
+        "requests": n,
+        "samples": n * batch,
+        "measured_s": seconds,
+        "throughput": batch * 1e9 / p50 if n else None,
+        "latency": latency(p50, n) if n else None,
+        "recent": latency(p50 * 1.002, max(1, n // 2)) if n else None,
+        "stages": {"host": p50 * 0.05, "compute": p50 * 0.93, "gap": p50 * 0.02} if n else None,
+        "stage_n": n // 20,
+        "grade": "A" if n > 100 else None,
+        "grade_reasons": ("medians agree within 1 %", "no throttling seen") if n > 100 else (),
+        "threads": 1,
+        "placement": {"CPUExecutionProvider": 49},
+        "libraries": {"onnxruntime": "1.31.1"},
+        "cold_start": {"import": 0.21, "load": 0.38, "build": None, "first": 0.02},
+    }
+    values.update(more)
+    return RunView(**values)  # type: ignore[arg-type]
+
+
+def history(
+    seconds: int = 90,
+    p50: float = 3.58e6,
+    table: tuple[Metric, ...] = HOST_METRICS,
+    change_at: int | None = None,
+    earlier: float = 2.59e6,
+    first_run: int = 1,
+) -> History:
+    """`seconds` columns; with `change_at`, that many of them belong to a run before, and 4 s lie between without a request."""
+    random = np.random.default_rng(7)
+    base = np.full(seconds, p50)
+    runs = np.full(seconds, first_run)
+    if change_at is not None:
+        base[:change_at] = earlier
+        runs[change_at:] = first_run + 1
+    middle = base * (1 + 0.015 * random.standard_normal(seconds))
+    worst = middle * (1.1 + 0.08 * np.abs(random.standard_normal(seconds)))
+    worst[seconds // 2 : seconds // 2 + 1] *= 2.2
+    if change_at is not None:
+        middle[change_at : change_at + 4] = worst[change_at : change_at + 4] = np.nan
+    heat = np.zeros((seconds, HEAT_BUCKETS))
+    for i in range(seconds):
+        if np.isfinite(middle[i]):
+            draws = middle[i] * np.exp(0.03 * random.standard_normal(250))
+            draws[0] = worst[i]
+            places = np.floor(np.log10(draws / HEAT_LOWEST) * HEAT_PER_DECADE).astype(int)
+            np.add.at(heat[i], np.clip(places, 0, HEAT_BUCKETS - 1), 1)
+    columns = []
+    for metric in table:
+        if metric.status != "ok":
+            columns.append(np.full(seconds, np.nan))
+            continue
+        values = _MEANS[metric.id] * (1 + 0.06 * random.standard_normal(seconds))
+        columns.append(np.clip(values, 0, 100 if metric.unit == "%" else None))
+    metrics = np.column_stack(columns)
+    done = np.where(np.isfinite(middle), 1e9 / np.nan_to_num(middle, nan=1e9), 0).astype(int)
+    return History(np.arange(seconds), middle, worst, done, runs, np.isfinite(middle), metrics, heat)
+
+
+EVENTS = (
+    Event(t=1 * S, kind="backends", text="3 of 4 backends are usable"),
+    Event(t=7 * S, kind="warmup", text="warm-up ended after 212 requests: medians agree"),
+    Event(t=41 * S, kind="telemetry", text="the load was throttled for 4 % of the second", level="warn"),
+)
+
+
+def view(gpu: bool = False, **more: object) -> View:
+    """A session that measures; any field can be given otherwise."""
+    now = 92 * S
+    table = HOST_METRICS + (GPU_METRICS if gpu else ())
+    values: dict[str, object] = {
+        "header": header(gpu),
+        "now": now,
+        "unix": UNIX + now,
+        "state": "live",
+        "run": run(),
+        "before": None,
+        "runs": (),
+        "backends": BACKENDS,
+        "values": {m.id: float(_MEANS[m.id]) for m in table if m.status == "ok"},
+        "ages": {},
+        "metrics": table,
+        "history": history(table=table),
+        "events": EVENTS,
+        "verdict": None,
+        "since_request": 0.003,
+        "gaps": 0,
+        "bytes": 1_240_000,
+    }
+    values.update(more)
+    return View(**values)  # type: ignore[arg-type]
+
+
+def switched(gpu: bool = False) -> View:
+    """A session whose configuration was changed: a run before, a mark in the graphs."""
+    table = HOST_METRICS + (GPU_METRICS if gpu else ())
+    before = run(1, dataclasses.replace(CONFIGURATION, batch=16), "end", 2.59e6, 14_000)
+    return view(
+        gpu,
+        run=run(2),
+        before=before,
+        runs=(before,),
+        history=history(table=table, change_at=50),
+    )
+
+
+def loading() -> View:
+    """A switch on its way, with the results of the run before."""
+    before = run(1, phase="end")
+    torch = dataclasses.replace(CONFIGURATION, backend="torch-eager")
+    loaded = run(
+        2,
+        torch,
+        "import",
+        n=0,
+        phase_since=88 * S,
+        cold_start=None,
+        placement=None,
+        libraries={},
+        threads=None,
+        stages=None,
+    )
+    return view(run=loaded, before=before, runs=(before,), since_request=None)
+
+
+def failed() -> View:
+    """A switch that failed, with the results of the run before."""
+    before = run(1, phase="end")
+    torch = dataclasses.replace(CONFIGURATION, backend="torch-eager", batch=4096)
+    fault = Fault(
+        "out-of-memory",
+        "resnet18 with batch 4096 needs more memory than the machine has",
+        "press B for a smaller batch",
+        "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 13153337344 bytes.",
+    )
+    return view(
+        run=run(2, torch, "end", n=0, error=fault, stages=None, cold_start=None),
+        before=before,
+        runs=(before,),
+        since_request=None,
+        events=(*EVENTS, Event(t=91 * S, kind="fault", text=fault.message, level="error")),
+    )
+
+
+def idle() -> View:
+    """A session without a model."""
+    return view(run=None, history=history(0, table=HOST_METRICS), events=EVENTS[:1], since_request=None)

@@ -1,0 +1,104 @@
+"""A scene as rows: every panel drawn into its place. Pure, so that a test needs no terminal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .layout import SMALLEST, Place, plan
+from .panels import bars, hardware, log, overtime, percentiles, runs, stages
+from .panels.verdict import verdict
+from .render.axis import next_top
+from .render.cells import EMPTY, Row, box, fit, rule
+from .scene import Panel, Scene, baseline, shown_run
+
+_PANELS: dict[str, Panel] = {
+    "latency": percentiles.PANEL,
+    "stages": stages.PANEL,
+    "stages-compact": stages.COMPACT,
+    "runs": runs.PANEL,
+    "overtime": overtime.PANEL,
+    "gpu": hardware.GPU,
+    "link": hardware.LINK,
+    "host": hardware.HOST,
+    "no-gpu": hardware.NO_GPU,
+    "events": log.PANEL,
+}
+
+
+def paint(scene: Scene, width: int, height: int) -> list[Row]:
+    """The whole screen, exactly `height` rows of `width` cells."""
+    if width < SMALLEST[0] or height < SMALLEST[1]:
+        return too_small(width, height)
+    header = scene.view.header
+    places = plan(
+        width, height, gpu=bool(header is not None and header.gpus), replay=scene.cursor is not None
+    )
+    lines: list[list[tuple[int, Row]]] = [[] for _ in range(height)]
+    for place in places:
+        for y, row in enumerate(_draw(scene, place)):
+            lines[place.y + y].append((place.x, fit(row, place.width)))
+    return [
+        tuple(cell for _, row in sorted(parts, key=lambda part: part[0]) for cell in row) for parts in lines
+    ]
+
+
+def _draw(scene: Scene, place: Place) -> list[Row]:
+    """A place's rows, exactly as many as it is high."""
+    width, height = place.width, place.height
+    if place.frame == "bare":
+        rows = _bare(scene, place)
+        return (rows + [EMPTY] * height)[:height]
+    panel = _PANELS[place.panel]
+    if place.frame == "box":
+        body = panel.body(scene, width - 4, height - 2)
+        return box(panel.title(scene), panel.right(scene), body[: height - 2], width, height, scene.glyphs)
+    body = [((" ", "text"), *row) for row in panel.body(scene, width - 2, height - 1)]
+    return [
+        rule(panel.title(scene), panel.right(scene), width, scene.glyphs),
+        *(body + [EMPTY] * height)[: height - 1],
+    ]
+
+
+def _bare(scene: Scene, place: Place) -> list[Row]:
+    width = place.width
+    if place.panel == "header":
+        return [bars.header(scene, width)]
+    if place.panel == "backends":
+        return [bars.backends(scene, width)]
+    if place.panel == "verdict":
+        return verdict(scene, width)
+    if place.panel == "timeline":
+        return [bars.timeline(scene, width)]
+    if place.panel == "ticker":
+        return [log.one_line(scene, width)]
+    if place.panel == "footer":
+        return [bars.footer(scene, width)]
+    return _PANELS[place.panel].body(scene, width, place.height)
+
+
+def too_small(width: int, height: int) -> list[Row]:
+    """What a terminal that is too small shows: what it has and what is needed."""
+    lines = [
+        f"infertop needs {SMALLEST[0]}×{SMALLEST[1]} cells",
+        f"this terminal has {width}×{height}",
+        "q quits",
+    ]
+    above = max(0, (height - len(lines)) // 2)
+    rows: list[Row] = [EMPTY] * above + [((line.center(width), "text"),) for line in lines]
+    return [fit(row, width) for row in (rows + [EMPTY] * height)[:height]]
+
+
+def with_axes(scene: Scene, width: int) -> Scene:
+    """The scene with the tops of its axes moved on from those that it has, by the values it shows."""
+    tops = dict(scene.tops)
+    top = overtime.top_for(scene.view.history, width - overtime.LABELS - 2, tops.get("latency"))
+    if top is not None:
+        tops["latency"] = top
+    run = shown_run(scene.view)
+    if run is not None and run.latency is not None and run.latency.curve:
+        before = baseline(scene.view)
+        peak = max(value for _, value in run.latency.curve)
+        if before is not None and before.latency is not None and before.latency.curve:
+            peak = max(peak, *(value for _, value in before.latency.curve))
+        tops["curve"] = next_top(tops.get("curve"), float(peak))
+    return replace(scene, tops=tops)

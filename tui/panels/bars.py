@@ -1,0 +1,152 @@
+"""The rows across the whole screen: header, backends, the tick of a replay, and the keys at the foot."""
+
+from __future__ import annotations
+
+from ..naming import facts
+from ..render.cells import EMPTY, Row, clean, cut, fit, length, spread
+from ..render.numbers import clock, size, span
+from ..scene import Scene
+from .hardware import core_count
+
+
+def header(scene: Scene, width: int) -> Row:
+    """What is measured, where, and whether it is recorded."""
+    view = scene.view
+    state = _state(scene)
+    room = width - length(state) - 1
+    name: Row = ((" infertop ", "head-one"), (" ", "head"))
+    run = view.run
+    if run is None:
+        name = (*name, ("no model", "head-dim"))
+    else:
+        parts = facts(run.configuration)
+        name = (*name, (parts[0], "head-strong"))
+        for part in parts[1:]:
+            if length(name) + 3 + len(part) > room:
+                break
+            name = (*name, (" · ", "head-dim"), (part, "head"))
+    if machine := _machine(scene):
+        left = room - length(name) - 3
+        if left >= min(len(machine), 16):
+            name = (*name, (f"   {cut(machine, left)}", "head-dim"))
+    return spread(name, state, width, "head")
+
+
+def _machine(scene: Scene) -> str:
+    header = scene.view.header
+    if header is None:
+        return ""
+    if header.gpus:
+        names = [clean(str(gpu.get("name", "GPU"))).removeprefix("NVIDIA ") for gpu in header.gpus]
+        name = names[0] if len(names) == 1 else f"{len(names)} × {names[0]}"
+        return f"{name}  drv {clean(header.driver)}" if header.driver else name
+    cores = core_count(header.host)
+    host = clean(str(header.host.get("hostname", "")))
+    return " · ".join(part for part in (host, f"{cores} cores" if cores else "", "no GPU") if part)
+
+
+def _state(scene: Scene) -> Row:
+    view, cursor = scene.view, scene.cursor
+    out: Row = EMPTY
+    if scene.slow_link:
+        out = (("slow link", "head-two"), ("  ", "head"))
+    if scene.frozen:
+        out = (*out, (f"‖ frozen {span(scene.behind)}", "head-two"), ("  ", "head"))
+    if view.gaps:
+        out = (*out, (f"{view.gaps} gap{'s' if view.gaps > 1 else ''}", "head-two"), ("  ", "head"))
+    time = span(max(0, view.now) / 1e9)
+    if cursor is not None:
+        glyph = "●" if cursor.following else "▶" if cursor.playing else "‖"
+        what = "following" if cursor.following else f"{cursor.speed:g}×" if cursor.playing else "paused"
+        return (*out, (f"{glyph} replay {what} ", "head-strong"), (f" {clock(view.unix)} ", "head"))
+    if view.state == "waiting":
+        return (*out, ("starting ", "head-dim"))
+    if view.state == "lost":
+        return (*out, ("✕ engine lost ", "head-two"), (f"{time} ", "head"))
+    if view.state == "ended":
+        return (*out, ("■ ended ", "head-strong"), (f"{time} ", "head"))
+    if view.header is not None and not view.header.recording:
+        return (*out, ("○ not recorded ", "head-strong"), (f"{time} ", "head"))
+    return (*out, ("● REC ", "head-strong"), (f"{time}  {size(view.bytes)} ", "head"))
+
+
+def backends(scene: Scene, width: int) -> Row:
+    """A digit and a short name for each backend; the present one stands out, one that cannot be used has a cross and its reason."""
+    view = scene.view
+    if not view.backends:
+        return (
+            ((" looking which backends this machine has", "dim"),)
+            if scene.live
+            else ((" no backends recorded", "dim"),)
+        )
+    present = view.run.configuration.backend if view.run is not None else None
+    reasons = [clean(b.reason) if b.usable is False else "" for b in view.backends]
+    for reason_room in (28, 16, 0):
+        row: Row = ((" ", "text"),)
+        for number, (backend, reason) in enumerate(zip(view.backends, reasons, strict=True), start=1):
+            digit = str(number) if number <= 9 else " "
+            name = clean(backend.short)
+            if backend.name == present:
+                part: Row = ((f" {digit} {name} ", "active"), (" ", "text"))
+            elif backend.usable is False:
+                why = f" {cut(reason, reason_room)}" if reason_room and reason else ""
+                part = ((f" {digit} {name} ✕{why} ", "dim"), (" ", "text"))
+            elif backend.usable is None:
+                part = ((f" {digit} ", "key"), (f"{name} … ", "dim"), (" ", "text"))
+            else:
+                part = ((f" {digit} ", "key"), (f"{name} ", "text"), (" ", "text"))
+            row = (*row, *part)
+        if length(row) <= width:
+            return row
+    return fit(row, width)
+
+
+def footer(scene: Scene, width: int) -> Row:
+    """The keys of the context, as many as fit; help and quit always."""
+    keys = list(scene.footer)
+    last = [k for k in keys if k[1] in ("help", "quit")]
+    first = [k for k in keys if k not in last]
+
+    def part(key: str, text: str) -> Row:
+        return ((f" {key} ", "head-one"), (f"{text} ", "head-dim"))
+
+    tail: Row = tuple(cell for key in last for cell in part(*key))
+    row: Row = EMPTY
+    for key in first:
+        candidate = (*row, *part(*key))
+        if length(candidate) + length(tail) > width:
+            break
+        row = candidate
+    return spread(row, tail, width, "head")
+
+
+def timeline(scene: Scene, width: int) -> Row:
+    """The recording from end to end: where the cursor is, where runs began and what else happened."""
+    cursor = scene.cursor
+    if cursor is None:
+        return EMPTY
+    line, now = cursor.timeline, scene.view.now
+    whole = max(1, line.end - line.start)
+    left = f" {span((now - line.start) / 1e9)} "
+    right = f" {span(whole / 1e9)} "
+    room = max(4, width - len(left) - len(right))
+    dash = "-" if scene.glyphs.ascii else "─"
+    place = min(room - 1, max(0, round((now - line.start) / whole * (room - 1))))
+    cells = [dash] * room
+    looks = ["one" if x <= place else "frame" for x in range(room)]
+    ranks = {"event": 1, "warn": 2, "run": 3, "error": 4}
+    rank = [0] * room
+    for mark in line.marks:
+        x = min(room - 1, max(0, round((mark.t - line.start) / whole * (room - 1))))
+        if ranks.get(mark.kind, 0) > rank[x]:
+            rank[x] = ranks[mark.kind]
+            cells[x] = {"run": "┊", "error": "✕", "warn": "▴"}.get(mark.kind, "·")
+            looks[x] = {"run": "mark", "error": "bad", "warn": "two"}.get(mark.kind, "dim")
+    cells[place], looks[place] = "●", "one-strong"
+    row: list[tuple[str, str]] = [(left, "strong")]
+    for cell, look in zip(cells, looks, strict=True):
+        if row[-1][1] == look:
+            row[-1] = (row[-1][0] + cell, look)
+        else:
+            row.append((cell, look))
+    return (*row, (right, "dim"))

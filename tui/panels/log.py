@@ -1,0 +1,37 @@
+"""The events of the session."""
+
+from __future__ import annotations
+
+from ..render.cells import Row
+from ..render.events import Entry, lines, ticker
+from ..scene import Panel, Scene
+from .states import said
+
+
+def entries(scene: Scene) -> list[Entry]:
+    """The events with their time of day, oldest first."""
+    view = scene.view
+    offset = view.unix - view.now
+    return [(offset + event.t, event.level, event.text) for event in view.events]
+
+
+def title(scene: Scene) -> Row:
+    return (("events", "title"),)
+
+
+def body(scene: Scene, width: int, height: int) -> list[Row]:
+    found = entries(scene)
+    if not found:
+        return said("nothing has happened yet", width, height)
+    return lines(found, width, height, scene.glyphs)
+
+
+def one_line(scene: Scene, width: int) -> Row:
+    """The newest events in one row."""
+    found = entries(scene)
+    if not found:
+        return ((" no events yet", "dim"),)
+    return ((" ", "text"), *ticker(found, width - 1, scene.glyphs))
+
+
+PANEL = Panel(title, body)

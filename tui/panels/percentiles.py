@@ -1,0 +1,196 @@
+"""The latency distribution: percentiles with their intervals and sample count, the change against the run before, and the curve."""
+
+from __future__ import annotations
+
+from ...sessions.view import Latency, Quantile, RunView
+from ..naming import short_backend
+from ..render.axis import step_down
+from ..render.cells import EMPTY, Row, fit, length
+from ..render.curve import curve, decades, quantile_axis
+from ..render.numbers import UNKNOWN, Unit, change, count, duration, number, unit_for
+from ..scene import Panel, Scene, baseline, shown_run
+from .states import said, waiting_for
+from .verdict import compared, grade_words
+
+_COLUMN = 13
+_TABLE_FROM = 6  # rows from which there is room for a table of the last 30 s and the whole run
+_CURVE_FROM = 12  # rows from which the curve is drawn as well
+
+
+def latency_of(scene: Scene, run: RunView) -> Latency | None:
+    """The distribution that is asked for: of the last 30 s, or of the whole run."""
+    return run.latency if scene.whole or run.recent is None else run.recent
+
+
+def title(scene: Scene) -> Row:
+    run = shown_run(scene.view)
+    if run is None or run.latency is None:
+        return (("latency", "title"),)
+    unit = _unit(run).name
+    out: Row = (("latency", "title"), (f" {unit}", "dim"))
+    if run is not scene.view.run:
+        out = (*out, (f"  of {short_backend(scene.view, run.configuration)}, measured before", "two"))
+    return out
+
+
+def right(scene: Scene) -> Row:
+    run = shown_run(scene.view)
+    if run is None or run.latency is None:
+        return EMPTY
+    shown = latency_of(scene, run) or run.latency
+    window = "whole run" if shown is run.latency else "last 30 s"
+    return ((f"{window}, n {count(shown.n)}", "text"), (f" · {grade_words(run.grade)}", "dim"))
+
+
+def _unit(run: RunView) -> Unit:
+    assert run.latency is not None
+    return unit_for(run.latency.quantiles[0].value if run.latency.quantiles else run.latency.mean)
+
+
+def _name(q: float) -> str:
+    return f"p{q * 100:g}"
+
+
+def interval(q: Quantile, unit: Unit) -> str:
+    """The 95 % interval as a range; `≥` where n is too small for an upper end, `–` where it is too small for any."""
+    if q.low is None:
+        return UNKNOWN
+    low = number(q.low / unit.ns)
+    if q.high is None:
+        return f"≥{low}"
+    high = number(q.high / unit.ns)
+    return low if low == high else f"{low}–{high}"
+
+
+def _columns(latency: Latency, room: int) -> tuple[list[Quantile], bool]:
+    """The quantiles that fit in so many columns, and whether the maximum does."""
+    keep = {1: (0.5,), 2: (0.5, 0.99), 3: (0.5, 0.99), 4: (0.5, 0.9, 0.99), 5: (0.5, 0.9, 0.95, 0.99)}
+    wanted = keep.get(room, tuple(q.q for q in latency.quantiles))
+    return [q for q in latency.quantiles if q.q in wanted], room >= 3
+
+
+def body(scene: Scene, width: int, height: int) -> list[Row]:
+    run = shown_run(scene.view)
+    if run is None or run.latency is None:
+        return said(waiting_for(scene), width, height)
+    latency = latency_of(scene, run) or run.latency
+    unit = _unit(run)
+    if height < _TABLE_FROM:
+        return [*_short(latency, unit, width), *_before(scene, run, unit, width)][:height]
+    rows = _table(run, unit, width)
+    before = _before(scene, run, unit, width)
+    rows += before or [EMPTY]
+    if height >= _CURVE_FROM and latency.curve:
+        rows += _curve(scene, run, unit, width, height - len(rows))
+    return rows
+
+
+def _short(latency: Latency, unit: Unit, width: int) -> list[Row]:
+    """Values over their intervals."""
+    quantiles, maximum = _columns(latency, width // _COLUMN)
+    values: Row = EMPTY
+    intervals: Row = EMPTY
+    for q in quantiles:
+        name = _name(q.q)
+        value = number(q.value / unit.ns)
+        tail = _COLUMN - len(name) - 1 - len(value)
+        values = (*values, (f"{name} ", "dim"), (value + " " * max(1, tail), "strong"))
+        cell = interval(q, unit)
+        pad = len(name) + 1 if len(cell) + len(name) + 1 < _COLUMN else 0
+        intervals = (*intervals, (" " * pad + cell.ljust(_COLUMN - pad), "dim"))
+    if maximum:
+        values = (*values, ("max ", "dim"), (number(latency.max / unit.ns), "two-strong"))
+        intervals = (*intervals, ("95 % interval", "frame"))
+    return [values, intervals]
+
+
+def _table(run: RunView, unit: Unit, width: int) -> list[Row]:
+    """Quantiles across: of the last 30 s, and of the whole run with their intervals."""
+    assert run.latency is not None
+    label, column = (11, 8) if width >= 74 else (11, 7)
+    room = (width - label) // column
+    wanted = [q.q for q in _columns(run.latency, room)[0]]
+    with_max, with_mean = room > len(wanted), room > len(wanted) + 1
+
+    def texts(values: list[float | None]) -> list[str]:
+        return [number(None if v is None else v / unit.ns).rjust(column) for v in values]
+
+    def values(name: str, latency: Latency) -> Row:
+        known = {q.q: float(q.value) for q in latency.quantiles}
+        row: Row = ((name.ljust(label), "text"), ("".join(texts([known.get(q) for q in wanted])), "strong"))
+        if with_max:
+            row = (*row, (texts([latency.max])[0], "two-strong"))
+        return (*row, (texts([latency.mean])[0], "text")) if with_mean else row
+
+    heads = [_name(q) for q in wanted] + ["max"] * with_max + ["mean"] * with_mean
+    rows: list[Row] = [((" " * label + "".join(h.rjust(column) for h in heads), "dim"),)]
+    if run.recent is not None:
+        rows.append(values("last 30 s", run.recent))
+    rows.append(values("whole run", run.latency))
+    bounds = {q.q: q for q in run.latency.quantiles}
+    for name, ends in (
+        ("95 % from", [bounds[q].low for q in wanted]),
+        ("     to", [bounds[q].high for q in wanted]),
+    ):
+        rows.append(
+            (
+                (
+                    f" {name}".ljust(label) + "".join(texts([None if e is None else float(e) for e in ends])),
+                    "dim",
+                ),
+            )
+        )
+    return rows
+
+
+def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
+    """Previous configuration, now, and the change of p50 with its interval."""
+    before = baseline(scene.view)
+    if before is None or before.latency is None or run.latency is None:
+        return []
+    old, new = before.latency.quantiles[0], run.latency.quantiles[0]
+    old_unit = unit_for(old.value)
+    row: Row = (("before: ", "dim"), (compared(scene) + " ", "text"))
+    row = (*row, (duration(old.value, old_unit, name=old_unit != unit), "text"))
+    row = (
+        *row,
+        (" → now ", "dim"),
+        (duration(new.value, unit), "strong"),
+        (f" ({change(new.value, old.value)}", "two"),
+    )
+    if old.low and old.high and new.low and new.high:
+        low, high = new.low / old.high - 1, new.high / old.low - 1
+        sure = f" ±{max(0.1, (high - low) * 50):.1f}" if low > 0 or high < 0 else ", no sure change"
+        row = (*row, (sure, "two"))
+    row = (*row, (")", "two"))
+    if before.throughput and run.throughput:
+        tail: Row = ((f"  {number(before.throughput)} → {number(run.throughput)}/s", "dim"),)
+        if length(row) + length(tail) <= width:
+            row = (*row, *tail)
+    return [fit(row, width)]
+
+
+def _curve(scene: Scene, run: RunView, unit: Unit, width: int, height: int) -> list[Row]:
+    """The curve of the whole run, over that of the run before."""
+    assert run.latency is not None
+    before = baseline(scene.view)
+    series = []
+    if before is not None and before.latency is not None and before.latency.curve:
+        series.append((before.latency.curve, "dim"))
+    series.append((run.latency.curve, "one"))
+    top = scene.tops.get("curve") or max(value for points, _ in series for _, value in points)
+    axis = 7
+    reach = max(decades(points) for points, _ in series)
+    # A line needs no zero: it starts below the fastest, where that makes the tail's shape visible.
+    least = min(value for points, _ in series for _, value in points)
+    bottom = 0.0 if least < 0.3 * top else step_down(least * 0.98)
+    drawn = curve(series, width - axis, height - 1, bottom, top, reach, scene.glyphs)
+    rows: list[Row] = []
+    for y, row in enumerate(drawn):
+        edge = top if y == 0 else bottom if y == height - 2 else None
+        label = "" if edge is None else f"{edge / unit.ns:.4g}"
+        rows.append(((label.rjust(axis - 2) + " ", "dim"), ("│", "frame"), *row))
+    return [*rows, ((" " * axis, "text"), *quantile_axis(width - axis, reach))]
+
+
+PANEL = Panel(title, body, right)

@@ -1,0 +1,82 @@
+"""The runs of the session side by side, the present one last."""
+
+from __future__ import annotations
+
+from ...sessions.view import RunView
+from ..naming import model_name, short_backend
+from ..render.cells import Row, clean
+from ..render.numbers import UNKNOWN, change, number, unit_for
+from ..render.table import Cell, Column, table
+from ..scene import Panel, Scene
+from .states import said
+
+
+def title(scene: Scene) -> Row:
+    return (("runs of this session", "title"),)
+
+
+def all_runs(scene: Scene) -> list[RunView]:
+    """Ended runs and the present one, oldest first."""
+    view = scene.view
+    runs = list(view.runs)
+    if view.run is not None and all(r.run != view.run.run for r in runs):
+        runs.append(view.run)
+    return runs
+
+
+def body(scene: Scene, width: int, height: int) -> list[Row]:
+    runs = [run for run in all_runs(scene) if run.latency is not None or run.error is not None]
+    if not runs:
+        return said("runs stand here as they end, to be compared", width, height)
+    runs = runs[-max(1, height - 1) :]
+    best = max((run.throughput for run in runs if run.throughput), default=None)
+    unit = unit_for(
+        min(
+            (run.latency.quantiles[0].value for run in runs if run.latency and run.latency.quantiles),
+            default=None,
+        )
+    )
+    several = (
+        len({run.configuration.precision for run in runs}) > 1,
+        len({run.configuration.model for run in runs}) > 1,
+    )
+    columns = [
+        Column("#"),
+        Column("backend", right=False, flexible=True),
+        *([Column("prec", right=False)] if several[0] else []),
+        *([Column("model", right=False, flexible=True)] if several[1] else []),
+        Column("batch"),
+        Column(f"p50 {unit.name}", style="strong"),
+        Column("p99"),
+        Column("samples/s", style="strong"),
+        Column("to best"),
+        Column("n", style="dim"),
+        Column("grade", right=False, style="dim"),
+    ]
+    rows: list[list[Cell]] = []
+    for run in runs:
+        c = run.configuration
+        present = scene.view.run is not None and run.run == scene.view.run.run
+        row: list[Cell] = [str(run.run), (short_backend(scene.view, c), "one-strong" if present else "text")]
+        row += [c.precision] if several[0] else []
+        row += [model_name(c.model)] if several[1] else []
+        row.append(str(c.batch) if c.batch is not None else UNKNOWN)
+        if run.latency is None:
+            row += [
+                ("✕ failed", "bad"),
+                "",
+                (clean(run.error.kind) if run.error is not None else "", "dim"),
+                "",
+                "",
+                "",
+            ]
+        else:
+            known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
+            ratio = "best" if run.throughput == best else change(run.throughput, best)
+            row += [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
+            row += [number(run.requests), run.grade or UNKNOWN]
+        rows.append(row)
+    return table(columns, rows, width)
+
+
+PANEL = Panel(title, body)

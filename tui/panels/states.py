@@ -1,0 +1,47 @@
+"""What a panel says instead of values: nothing yet, loading, or why there can be none."""
+
+from __future__ import annotations
+
+from ..render.cells import EMPTY, Row, clean, wrap
+from ..scene import Scene
+
+PHASE_WORDS = {
+    "start": "starting",
+    "import": "importing",
+    "export": "exporting",
+    "load": "loading",
+    "build": "building",
+    "warmup": "warming up",
+    "measure": "measuring",
+    "end": "ended",
+}
+
+
+def said(text: str, width: int, height: int, style: str = "dim") -> list[Row]:
+    """A sentence in the middle of an empty panel."""
+    lines = wrap(clean(text), max(10, width))[: max(1, height)]
+    above = max(0, (height - len(lines)) // 2)
+    return [EMPTY] * above + [((line, style),) for line in lines]
+
+
+def waiting_for(scene: Scene) -> str:
+    """Why there are no values of a run yet."""
+    view = scene.view
+    if view.state == "waiting":
+        return "waiting for the session"
+    if view.run is None:
+        return (
+            "nothing has been measured yet: m chooses a model"
+            if scene.live
+            else "nothing has been measured yet"
+        )
+    if view.run.error is not None:
+        return "this run failed before it had results"
+    phase = view.run.phase
+    if phase == "warmup":
+        return "warming up: these requests are not counted"
+    if phase == "measure":
+        return "the first requests are under way"
+    if phase == "end":
+        return "the run ended without a measured request"
+    return f"{PHASE_WORDS.get(phase, clean(phase))}: values come after the warm-up"

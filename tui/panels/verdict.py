@@ -1,0 +1,169 @@
+"""The two lines that say how things stand: the phase, the state or the verdict, and what to do."""
+
+from __future__ import annotations
+
+from ...sessions.view import RunView
+from ..naming import differences, short_backend
+from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
+from ..render.meter import meter
+from ..render.numbers import count, number, seconds, span
+from ..scene import Message, Scene, baseline, shown_run
+from .states import PHASE_WORDS
+
+_STEPS = ("import", "load", "warmup", "measure")
+_STEP_NAMES = {"warmup": "warm-up"}
+_GRADES = {"A": "steady", "B": "fair", "C": "unsteady"}
+
+
+def grade_words(grade: str | None) -> str:
+    """The stability of a run as shown."""
+    return f"{grade} {_GRADES.get(grade, '')}".strip() if grade else "stability –"
+
+
+def verdict(scene: Scene, width: int) -> list[Row]:
+    """Two rows. What the screen has to say itself comes first, then failures, then the run."""
+    if scene.message is not None:
+        return _message(scene.message, width)
+    if scene.failure is not None:
+        return _message(scene.failure, width)
+    view, run = scene.view, scene.view.run
+    if view.state == "lost":
+        return _lines(
+            ("✕ ENGINE LOST", "bad"),
+            "the engine ended without a word; all that it had written is here",
+            "q leaves; infertop starts a new session" if scene.live else "",
+            width,
+        )
+    if run is not None and run.error is not None:
+        name = short_backend(view, run.configuration)
+        more = "o shows the captured output" if run.error.detail else ""
+        fix = " · ".join(part for part in (run.error.fix, more) if part)
+        return _lines(("✕ FAILED", "bad"), f"{name}: {run.error.message}", fix, width)
+    if run is None:
+        if view.state == "waiting":
+            return _lines(("○ STARTING", "one-strong"), "the engine is starting", "", width)
+        return _lines(
+            ("○ IDLE", "one-strong"), "no model is loaded", "m chooses one" if scene.live else "", width
+        )
+    if run.phase not in ("measure", "end"):
+        return _phase(scene, run, width)
+    if view.state == "ended":
+        return _lines(("■ ENDED", "one-strong"), _result(run), "the session was closed in order", width)
+    if run.phase == "end":
+        again = "r measures it again, a digit another backend" if scene.live else ""
+        return _lines(("■ DONE", "one-strong"), _result(run), again, width)
+    if view.verdict is not None:
+        return _diagnosis(scene, width)
+    return _measuring(scene, run, width)
+
+
+def _lines(head: tuple[str, str], text: str, second: str, width: int) -> list[Row]:
+    return _said(((" ", "text"), head, ("  ", "text")), text, second, width, "text", "dim")
+
+
+def _message(message: Message, width: int) -> list[Row]:
+    heads = {"info": ("·", "one-strong"), "warn": ("▲", "two-strong"), "error": ("✕", "bad")}
+    head: Row = ((" ", "text"), heads[message.level], (" ", "text"))
+    return _said(head, message.text, message.fix, width, "strong", "text")
+
+
+def _said(head: Row, text: str, fix: str, width: int, style: str, fix_style: str) -> list[Row]:
+    """A sentence behind its head, then what to do; a long sentence goes on in the second row."""
+    text, fix = clean(text), clean(fix)
+    first, *rest = wrap(text, width - length(head)) or [""]
+    more = " ".join(rest)
+    second: Row = EMPTY
+    if more or fix:
+        second = ((f"   {more} " if more else "   ", style), (f"→ {fix}" if fix else "", fix_style))
+    return [fit((*head, (first, style)), width), fit(second, width)]
+
+
+def _result(run: RunView) -> str:
+    if run.throughput is None:
+        return "no measured requests"
+    return f"{number(run.throughput)} samples/s over {span(run.measured_s)}, n {count(run.requests)}"
+
+
+def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
+    """A switch on its way: what it does, for how long, and what is still to come."""
+    view = scene.view
+    name = short_backend(view, run.configuration)
+    elapsed = seconds(max(0, view.now - run.phase_since) / 1e9)
+    word = PHASE_WORDS.get(run.phase, clean(run.phase))
+    first: Row = (
+        (" ◌ ", "two-strong"),
+        (word.upper(), "two-strong"),
+        (f"  {name}  ", "text"),
+        (elapsed, "strong"),
+    )
+    if run.note:
+        first = (*first, (f"  {clean(run.note)}", "dim"))
+    if run.progress is not None:
+        first = (
+            *first,
+            ("  ", "text"),
+            *meter(run.progress, 1.0, 20, scene.glyphs),
+            (f" {run.progress * 100:.0f} %", "text"),
+        )
+    cancel: Row = (("esc", "key"), (" cancels ", "dim")) if scene.live else EMPTY
+    return [spread(first, cancel, width), fit(_steps(scene, run), width)]
+
+
+def _steps(scene: Scene, run: RunView) -> Row:
+    """The phases in order: done, present, to come. `export` and `build` stand there only while they last."""
+    steps = list(_STEPS)
+    if run.phase in ("export", "build"):
+        steps.insert(1 if run.phase == "export" else 2, run.phase)
+    at = steps.index(run.phase) if run.phase in steps else -1
+    row: Row = (("   ", "text"),)
+    for i, step in enumerate(steps):
+        name = _STEP_NAMES.get(step, step)
+        if i:
+            row = (*row, (" › " if not scene.glyphs.ascii else " > ", "frame"))
+        row = (*row, (f"✓ {name}", "dim") if i < at else (name, "two-strong") if i == at else (name, "dim"))
+    return row
+
+
+def _measuring(scene: Scene, run: RunView, width: int) -> list[Row]:
+    view = scene.view
+    head: Row = ((" ● ", "one-strong"), ("MEASURING", "one-strong"), ("  ", "text"))
+    if run.throughput is not None:
+        head = (*head, (number(run.throughput), "strong"), (" samples/s", "text"))
+    head = (*head, (f"  for {span(run.measured_s)}", "text"))
+    if view.since_request is not None and view.since_request >= 0.5:
+        head = (*head, ("  ", "text"), (f"waiting {view.since_request:.1f} s", "two-strong"))
+    if run.drops:
+        head = (*head, (f"  {count(run.drops)} records dropped", "two"))
+    right: Row = EMPTY
+    if run.note:
+        right = ((clean(run.note) + " ", "dim"),)
+    second = ""
+    if run.grade is not None:
+        second = f"{grade_words(run.grade)}: {', '.join(clean(r) for r in run.grade_reasons)}".rstrip(": ")
+    elif run.latency is not None:
+        second = "stability is judged once there is enough to judge"
+    else:
+        second = "the first requests are under way"
+    return [spread(head, right, width), fit((("   " + second, "dim"),), width)]
+
+
+def _diagnosis(scene: Scene, width: int) -> list[Row]:
+    """The bottleneck, its evidence, and the key that tries the remedy."""
+    found = scene.view.verdict
+    assert found is not None
+    head: Row = (
+        (" ▲ ", "two-strong"),
+        (clean(found.kind).upper(), "two-strong"),
+        (f"  {clean(found.text)}", "text"),
+    )
+    advice = clean(str(found.advice.get("text", ""))) if found.advice else ""
+    second = f"→ {advice}" if advice else ""
+    return [fit(head, width), fit(((f"   {second}", "strong"),), width)]
+
+
+def compared(scene: Scene) -> str:
+    """What the baseline had that the shown run has not."""
+    run, before = shown_run(scene.view), baseline(scene.view)
+    if run is None or before is None:
+        return ""
+    return differences(before.configuration, run.configuration, scene.view)

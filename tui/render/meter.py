@@ -1,0 +1,25 @@
+"""A share of a fixed whole as a bar."""
+
+from __future__ import annotations
+
+import math
+
+from .cells import Glyphs, Row
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def meter(value: float | None, top: float, width: int, glyphs: Glyphs, style: str = "one") -> Row:
+    """`value` of `top` as a bar of exactly `width` cells; empty where the value is not known."""
+    if value is None or not math.isfinite(value) or top <= 0:
+        return ((("." if glyphs.ascii else "·") * width, "frame"),)
+    filled = min(max(value / top, 0.0), 1.0) * width
+    whole = int(filled)
+    if glyphs.ascii:
+        whole = max(whole, 1) if value > 0 else 0
+        return (("#" * whole, style), ("." * (width - whole), "frame"))
+    part = "" if whole >= width else _EIGHTHS[int((filled - whole) * 8)]
+    if value > 0 and whole == 0 and part == " ":
+        part = "▏"
+    text = "█" * whole + part.strip()
+    return ((text, style), ("·" * (width - len(text)), "frame"))

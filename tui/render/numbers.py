@@ -1,0 +1,141 @@
+"""Numbers with units for people: three significant digits, as the histograms have, and `–` for what is not known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of time: its sign and its length in ns."""
+
+    name: str
+    ns: float
+
+
+NANOSECONDS, MICROSECONDS, MILLISECONDS, SECONDS = (
+    Unit("ns", 1),
+    Unit("µs", 1e3),
+    Unit("ms", 1e6),
+    Unit("s", 1e9),
+)
+
+
+def unit_for(ns: float | None) -> Unit:
+    """The unit in which a latency reads well: 850 µs, 3.58 ms, 999 ms, 12.4 s."""
+    if ns is None or not math.isfinite(ns):
+        return MILLISECONDS
+    if ns < 1e3:
+        return NANOSECONDS
+    if ns < 1e6:
+        return MICROSECONDS
+    return MILLISECONDS if ns < 1e10 else SECONDS
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, or a whole number grouped by blanks: `0.021`, `3.58`, `12.4`, `143`, `8 779`."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    size = abs(value)
+    if size >= 99.95:
+        return f"{value:,.0f}".replace(",", " ").replace("-", "−")
+    if size >= 9.995:
+        text = f"{value:.1f}"
+    elif size >= 0.0995 or size == 0:
+        text = f"{value:.2f}"
+    else:
+        text = f"{value:.3f}" if size >= 0.0005 else f"{value:.1g}"
+    return text.replace("-", "−")
+
+
+def duration(ns: float | None, unit: Unit | None = None, *, name: bool = True) -> str:
+    """A duration in a unit (its own, if none is given)."""
+    if ns is None or not math.isfinite(ns):
+        return UNKNOWN
+    unit = unit or unit_for(ns)
+    text = number(ns / unit.ns)
+    return f"{text} {unit.name}" if name else text
+
+
+def seconds(value: float | None) -> str:
+    """A waiting time that a person counts along with: `0.8 s`, `12.4 s`, `3:07`, `1:02:03`."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if value < 99.95:
+        return f"{value:.1f} s"
+    return span(value)
+
+
+def span(value: float) -> str:
+    """Minutes and seconds, with hours where there are any: `03:12`, `1:02:03`."""
+    whole = int(value)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def clock(unix_ns: int) -> str:
+    """Wall-clock time of day, local."""
+    return datetime.fromtimestamp(unix_ns / 1e9).strftime("%H:%M:%S")
+
+
+def size(value: float | None) -> str:
+    """Bytes in decimal units, as the disk and the link count them: `720 kB`, `1.2 MB`, `80.0 GB`."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    for name, unit in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(value) >= unit * 0.9995:
+            scaled = value / unit
+            return f"{scaled:.0f} {name}" if scaled >= 99.5 else f"{scaled:.1f} {name}"
+    return f"{value:.0f} B"
+
+
+def share(value: float | None) -> str:
+    """A value that is already in per cent: `0.4 %`, `22 %`, `100 %`."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    return f"{value:.1f} %" if abs(value) < 9.95 else f"{value:.0f} %"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """A reading in the unit of its metric."""
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if unit == "%":
+        return share(value)
+    if unit == "B":
+        return size(value)
+    if unit == "B/s":
+        return f"{size(value)}/s"
+    if unit == "Hz":
+        return f"{number(value / 1e6)} MHz" if value < 1e9 else f"{value / 1e9:.2f} GHz"
+    if unit == "MHz":
+        return f"{value:.0f} MHz"
+    if unit == "W":
+        return f"{value:.0f} W" if value >= 9.95 else f"{value:.1f} W"
+    if unit in ("C", "°C"):
+        return f"{value:.0f} °C"
+    if unit == "ns":
+        return duration(value)
+    return number(value) if unit in ("", "1") else f"{number(value)} {unit}"
+
+
+def count(value: float | None) -> str:
+    """A whole number grouped by blanks: `8 230`."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.0f}".replace(",", " ")
+
+
+def change(now: float | None, before: float | None) -> str:
+    """A change in per cent: `+38 %`, `−4.2 %`."""
+    if not now or not before:
+        return UNKNOWN
+    percent = (now / before - 1) * 100
+    if abs(percent) >= 1000:
+        return f"×{number(now / before)}"
+    text = f"{percent:+.0f}" if abs(percent) >= 9.95 else f"{percent:+.1f}"
+    return text.replace("-", "−") + " %"

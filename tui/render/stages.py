@@ -1,0 +1,67 @@
+"""Where a request's time goes: one bar cut into stages, and what each cut stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .cells import Glyphs, Row
+from .numbers import Unit, number
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stage: mean ns. Its texture tells it apart where its hue cannot."""
+
+    name: str
+    ns: float
+    texture: str
+    style: str
+
+
+_LOOKS = {
+    "host": ("▒", "dim", ":"),
+    "h2d": ("▓", "two", "%"),
+    "compute": ("█", "one", "#"),
+    "d2h": ("░", "three", "="),
+    "gap": ("╌", "dim", "-"),
+}
+ORDER = tuple(_LOOKS)
+
+
+def parts(stages: dict[str, float], glyphs: Glyphs) -> list[Part]:
+    """The stages that add up to a request, in the order in which they happen. `enqueue` overlaps them and is no part."""
+    return [
+        Part(name, max(0.0, stages[name]), ascii_texture if glyphs.ascii else texture, style)
+        for name, (texture, style, ascii_texture) in _LOOKS.items()
+        if stages.get(name) is not None
+    ]
+
+
+def bar(stages: Sequence[Part], width: int) -> Row:
+    """The stages as one bar of exactly `width` cells, by largest remainder; a stage that takes any time has at least a cell."""
+    total = sum(p.ns for p in stages)
+    if total <= 0 or width < len(stages):
+        return (("·" * width, "frame"),)
+    exact = [p.ns / total * width for p in stages]
+    cells = [max(int(e), 1 if p.ns > 0 else 0) for e, p in zip(exact, stages, strict=True)]
+    while sum(cells) != width:
+        step = 1 if sum(cells) < width else -1
+        candidates = [i for i, c in enumerate(cells) if step > 0 or c > 1]
+        best = max(candidates, key=lambda i: (exact[i] - cells[i]) * step)
+        cells[best] += step
+    return tuple((p.texture * c, p.style) for p, c in zip(stages, cells, strict=True) if c)
+
+
+def legend(stages: Sequence[Part], unit: Unit) -> list[Row]:
+    """For each stage its texture, name, time and share."""
+    total = sum(p.ns for p in stages) or 1.0
+    return [
+        (
+            (p.texture + " ", p.style),
+            (f"{p.name} ", "text"),
+            (number(p.ns / unit.ns), "strong"),
+            (f" {p.ns / total * 100:.0f}%", "dim"),
+        )
+        for p in stages
+    ]

@@ -1,0 +1,73 @@
+"""What one paint draws from: the session's picture and the screen's own state, as one frozen value. Panels are functions of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..sessions.view import RunView, View
+from .port import Timeline
+from .render.cells import EMPTY, Glyphs, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence of the screen itself, shown on the verdict line: why a key did nothing, what was copied."""
+
+    text: str
+    fix: str = ""
+    level: str = "info"  # "info", "warn", "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a replay stands."""
+
+    timeline: Timeline
+    playing: bool
+    speed: float
+    following: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One instant of the screen."""
+
+    view: View
+    glyphs: Glyphs
+    message: Message | None = None
+    footer: tuple[tuple[str, str], ...] = ()  # (key, short text), most important first
+    whole: bool = False  # percentiles of the whole run, not of the last 30 s
+    frozen: bool = False
+    behind: float = 0.0  # s by which a frozen picture is older than the session
+    slow_link: bool = False
+    live: bool = True
+    cursor: Cursor | None = None
+    failure: Message | None = None  # the session could not be read
+    tops: Mapping[str, float] = field(default_factory=dict)  # axis -> its top
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A titled part of the screen. `body` is called with the cells that are free inside the frame."""
+
+    title: Callable[[Scene], Row]
+    body: Callable[[Scene, int, int], list[Row]]
+    right: Callable[[Scene], Row] = lambda scene: EMPTY
+
+
+def shown_run(view: View) -> RunView | None:
+    """The run whose results are on the screen: the present one, or the one before it until the present one has any."""
+    if view.run is not None and view.run.latency is not None:
+        return view.run
+    if view.before is not None and view.before.latency is not None:
+        return view.before
+    return view.run
+
+
+def baseline(view: View) -> RunView | None:
+    """The run that the shown one is compared with."""
+    run = shown_run(view)
+    if run is None or view.before is None or run is view.before or view.before.latency is None:
+        return None
+    return view.before

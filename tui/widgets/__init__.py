@@ -1,0 +1,1 @@
+"""Textual widgets of our own, all on the Line API."""
