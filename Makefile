@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench wheel-check clean
 
 run: $(STAMP)  ## open the live UI on the model that ships with the package
 	$(BIN)/infertop smallcnn
@@ -19,6 +19,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)  ## the budgets, measured and printed; nothing is asserted
 	$(BIN)/python -m infertop.tests.bench $(ARGS)
+
+wheel-check: $(STAMP)  ## the wheel, in a clean environment away from the checkout, measures without torch
+	PYTHON=$(PYTHON) .ci/wheel-check
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -371,8 +371,12 @@ def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
 def execute(arguments: Sequence[str]) -> int:
     """Run the command; every ending is an exit code and, where something is wrong, one sentence."""
     try:
-        code = cli.main(list(arguments), prog_name="infertop", standalone_mode=False)
+        # Not `cli.main`, which ends a broken pipe with 1: that would read as a failed gate.
+        with cli.make_context("infertop", list(arguments)) as context:
+            code = cli.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.UsageError as error:
         say(_usage_sentence(error))
         return USAGE
@@ -394,6 +398,9 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _usage_sentence(error: click.UsageError) -> str:
     """Click's message in our tone, and where the options are listed."""
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        near = difflib.get_close_matches(error.option_name, error.possibilities, 1, 0.0)
+        return f"there is no option {error.option_name}; did you mean {near[0]}?"
     message = error.format_message().rstrip(".")
     path = error.ctx.command_path.removesuffix(f" {_LIVE}") if error.ctx else "infertop"
     return f"{message[:1].lower()}{message[1:]}; {path} --help lists the options"

@@ -52,8 +52,8 @@ def test_sessions_and_telemetry_load_neither_screen_nor_runtime(package: str) ->
     assert not [name for name in loaded if name.startswith("infertop.tui")]
 
 
-def test_backends_load_the_standard_library_and_numpy_only() -> None:
-    loaded = loaded_by(*modules("backends"))
+def test_the_worker_loads_no_runtime_before_it_is_asked() -> None:
+    loaded = loaded_by("infertop.backends.worker", "infertop.backends.probes", "infertop.backends.models")
     assert not loaded & {*HEAVY, "msgspec", "psutil", "click", "platformdirs", "hdrh", "pynvml", "backports"}
 
 
