@@ -14,7 +14,7 @@ lint: $(STAMP)
 	mkdir -p .lint && ln -sfn .. .lint/infertop
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=.lint $(BIN)/mypy -p infertop -p infertop.tests
+	MYPYPATH=.lint $(BIN)/mypy -p infertop
 	$(BIN)/lint-imports
 
 bench: $(STAMP)  ## the budgets, measured and printed; nothing is asserted

@@ -13,6 +13,7 @@ from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
 from infertop.sessions import options
 from infertop.sessions.options import Words
+from infertop.sessions.plan import Plan
 
 USABLE = Availability("onnxruntime-cpu", "ort-cpu", True, version="1.31")
 TORCH = Availability("torch-eager", "torch", True, version="2.14")
@@ -33,7 +34,7 @@ class Probe:
 
 def plan(
     probe: Probe | None = None, model: str = "smallcnn", **words: Any
-) -> tuple[options.Plan, dict[str, str]]:
+) -> tuple[Plan, dict[str, str]]:
     return options.plan(model, Words(**words), probe or Probe())
 
 
