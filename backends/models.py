@@ -124,6 +124,17 @@ def files_near(directory: str, depth: int = 3) -> list[str]:
     return sorted(found, key=lambda name: name.count(os.sep))
 
 
+def fingerprint(path: str) -> tuple[str, int, int]:
+    """A file as it is now: one that changed must be loaded again. Raises MeasureError kind "model-not-found"."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise MeasureError(
+            "model-not-found", f"there is no file {path}", "check the path", str(error)
+        ) from error
+    return path, status.st_size, status.st_mtime_ns
+
+
 def _torchvision(text: str) -> Model:
     name = text.partition(":")[2]
     known = torchvision_names()

@@ -87,13 +87,14 @@ def create(name: str) -> Backend:
 
 
 def nearest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names that look like `text`, best first: by letters, or because one contains the other."""
-    names = list(dict.fromkeys(names))
-    lower = {name.lower(): name for name in reversed(names)}
+    """The names that look like `text`, best first: by letters, or because one contains the other; case counts last."""
     wanted = text.lower()
-    close = difflib.get_close_matches(wanted, lower, n=count, cutoff=0.6)
-    contained = sorted((n for n in lower if len(wanted) >= 3 and (wanted in n or n in wanted)), key=len)
-    return [lower[name] for name in dict.fromkeys(close + contained)][:count]
+    by_lower: dict[str, list[str]] = {}
+    for name in sorted(set(names), key=lambda name: name.islower() != text.islower()):
+        by_lower.setdefault(name.lower(), []).append(name)
+    close = difflib.get_close_matches(wanted, by_lower, n=count, cutoff=0.6)
+    contained = sorted((n for n in by_lower if len(wanted) >= 3 and (wanted in n or n in wanted)), key=len)
+    return [name for lower in dict.fromkeys(close + contained) for name in by_lower[lower]][:count]
 
 
 def _distribution(entry: metadata.EntryPoint) -> str:

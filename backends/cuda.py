@@ -1,0 +1,252 @@
+"""CUDA's driver API by ctypes: streams, events, copies, pinned and device memory, the primary context.
+
+For timing and copies in every CUDA worker, so that none needs torch or pycuda for them. The primary context is the one
+that runtimes share, so streams and memory from here are theirs too. Functions and codes: cuda.h of CUDA 12 and 13.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_void_p
+from typing import Any
+
+import numpy as np
+
+from .errors import MeasureError
+
+OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE = 2, 100, 101
+STICKY = {214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719}
+"""After one of these the context is lost: every later call fails, only a new process helps (cuda.h says so at each)."""
+
+_DRIVER_FAULTS = {
+    803: "the NVIDIA driver in the kernel and its library are of different versions: reboot, or reload the driver",
+    804: "this GPU does not take the driver's compatibility package: install the driver itself",
+    999: "the driver failed without saying why: see dmesg",
+}
+_STREAM_NON_BLOCKING = 1
+_HOST_PORTABLE = 1
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+
+
+class Driver:
+    """libcuda, loaded and initialised. `library` is anything with its functions."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self.call("cuInit", 0)
+
+    def call(self, function: str, *arguments: Any) -> None:
+        """Call one of libcuda's functions; a code other than 0 becomes a MeasureError."""
+        code = int(getattr(self._library, function)(*arguments))
+        if code:
+            raise self._error(function, code)
+
+    def version(self) -> tuple[int, int]:
+        """The newest CUDA that this driver runs, e.g. (13, 0)."""
+        number = c_int()
+        self.call("cuDriverGetVersion", byref(number))
+        return number.value // 1000, number.value % 1000 // 10
+
+    def count(self) -> int:
+        number = c_int()
+        self.call("cuDeviceGetCount", byref(number))
+        return number.value
+
+    def _error(self, function: str, code: int) -> MeasureError:
+        text = c_char_p()
+        name = f"error {code}"
+        if self._library.cuGetErrorName(code, byref(text)) == 0 and text.value:
+            name = text.value.decode()
+        detail = f"{function}: {name}"
+        if code == OUT_OF_MEMORY:
+            return MeasureError("out-of-memory", "the GPU's memory is full", "try a smaller batch", detail)
+        if code in (NO_DEVICE, INVALID_DEVICE):
+            return MeasureError(
+                "no-gpu", "CUDA sees no such GPU" + _visible(), "see what nvidia-smi lists", detail
+            )
+        if code in STICKY:
+            return MeasureError(
+                "cuda-fault",
+                f"the GPU reported {name}, and its context is lost",
+                "run again in a new worker",
+                detail,
+            )
+        return MeasureError(
+            "cuda-fault", f"CUDA's driver reported {name}", _DRIVER_FAULTS.get(code, ""), detail
+        )
+
+
+def load() -> Driver:
+    """The driver of this machine. Raises MeasureError kind "no-driver" or "no-gpu"."""
+    try:
+        library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError as error:
+        raise MeasureError(
+            "no-driver",
+            "there is no NVIDIA driver here (libcuda.so.1 cannot be loaded)",
+            "install the driver; in a container start it with GPU access (--gpus all)",
+            str(error),
+        ) from error
+    _declare(library)
+    return Driver(library)
+
+
+def index_of(device: str) -> int:
+    """`cuda` and `cuda:N` as CUDA's index. Raises MeasureError kind "usage"."""
+    kind, colon, number = device.partition(":")
+    if kind == "cuda" and (not colon or number.isdigit()):
+        return int(number or 0)
+    raise MeasureError("usage", f"there is no device named {device}", "use cpu, cuda or cuda:N")
+
+
+class Device:
+    """One GPU with its primary context current in this thread. What it handed out is freed by `close`."""
+
+    def __init__(self, driver: Driver, index: int) -> None:
+        count = driver.count()
+        if index >= count:
+            raise MeasureError(
+                "no-gpu",
+                f"there is no cuda:{index}: CUDA sees {count} GPU{'s' if count != 1 else ''}{_visible()}",
+                f"use --device cuda:{count - 1}" if count else "see what nvidia-smi lists",
+            )
+        self.driver = driver
+        self.index = index
+        self._handle = c_int()
+        self._context = c_void_p()
+        self._memory: list[int] = []
+        self._pinned: list[int] = []
+        self._streams: list[Stream] = []
+        self._events: list[Event] = []
+        driver.call("cuDeviceGet", byref(self._handle), index)
+        driver.call("cuDevicePrimaryCtxRetain", byref(self._context), self._handle)
+        driver.call("cuCtxSetCurrent", self._context)
+
+    @property
+    def name(self) -> str:
+        text = ctypes.create_string_buffer(128)
+        self.driver.call("cuDeviceGetName", text, 128, self._handle)
+        return text.value.decode()
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        major, minor = c_int(), c_int()
+        self.driver.call("cuDeviceGetAttribute", byref(major), _MAJOR, self._handle)
+        self.driver.call("cuDeviceGetAttribute", byref(minor), _MINOR, self._handle)
+        return major.value, minor.value
+
+    def allocate(self, size: int) -> int:
+        """Address of `size` bytes of device memory (at least one, since CUDA refuses none)."""
+        address = c_void_p()
+        self.driver.call("cuMemAlloc_v2", byref(address), c_size_t(max(1, size)))
+        assert address.value is not None
+        self._memory.append(address.value)
+        return address.value
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """An array in page-locked host memory. It must not outlive `close`."""
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        address = c_void_p()
+        self.driver.call("cuMemHostAlloc", byref(address), c_size_t(max(1, size)), _HOST_PORTABLE)
+        assert address.value is not None
+        self._pinned.append(address.value)
+        memory = (ctypes.c_ubyte * max(1, size)).from_address(address.value)
+        array: np.ndarray = np.ctypeslib.as_array(memory)[:size].view(dtype).reshape(shape)
+        return array
+
+    def stream(self) -> Stream:
+        """A new stream that does not wait for the default one."""
+        handle = c_void_p()
+        self.driver.call("cuStreamCreate", byref(handle), _STREAM_NON_BLOCKING)
+        self._streams.append(Stream(self.driver, handle.value or 0))
+        return self._streams[-1]
+
+    def event(self) -> Event:
+        handle = c_void_p()
+        self.driver.call("cuEventCreate", byref(handle), 0)
+        self._events.append(Event(self.driver, handle))
+        return self._events[-1]
+
+    def copy_in(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Host to device. From pageable memory the call returns when the source may be changed; from pinned at once."""
+        self.driver.call(
+            "cuMemcpyHtoDAsync_v2", c_void_p(target), c_void_p(source), c_size_t(size), stream.handle
+        )
+
+    def copy_out(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """Device to host. Into pageable memory the call returns when the copy is complete; into pinned at once."""
+        self.driver.call(
+            "cuMemcpyDtoHAsync_v2", c_void_p(target), c_void_p(source), c_size_t(size), stream.handle
+        )
+
+    def free(self) -> None:
+        """Give back memory and events; streams stay, since a session may live on one."""
+        for event in self._events:
+            self.driver.call("cuEventDestroy_v2", event.handle)
+        for address in self._memory:
+            self.driver.call("cuMemFree_v2", c_void_p(address))
+        for address in self._pinned:
+            self.driver.call("cuMemFreeHost", c_void_p(address))
+        self._events, self._memory, self._pinned = [], [], []
+
+    def close(self) -> None:
+        """Give back everything, the context included. The runtime's session must be gone."""
+        self.free()
+        for stream in self._streams:
+            self.driver.call("cuStreamDestroy_v2", stream.handle)
+        self._streams = []
+        self.driver.call("cuDevicePrimaryCtxRelease_v2", self._handle)
+
+
+class Stream:
+    """A CUDA stream by its address; 0 is the default stream."""
+
+    def __init__(self, driver: Driver, address: int) -> None:
+        self._driver = driver
+        self.address = address
+        self.handle = c_void_p(address)
+
+    def synchronize(self) -> None:
+        self._driver.call("cuStreamSynchronize", self.handle)
+
+
+class Event:
+    """A point on a stream, with its time (about 0.5 µs fine)."""
+
+    def __init__(self, driver: Driver, handle: c_void_p) -> None:
+        self._driver = driver
+        self.handle = handle
+
+    def record(self, stream: Stream) -> None:
+        self._driver.call("cuEventRecord", self.handle, stream.handle)
+
+    def since(self, earlier: Event) -> float:
+        """ns on the GPU from `earlier` to this one; both must be complete."""
+        milliseconds = c_float()
+        self._driver.call("cuEventElapsedTime", byref(milliseconds), earlier.handle, self.handle)
+        return milliseconds.value * 1e6
+
+
+def _visible() -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
+
+
+def _declare(library: Any) -> None:
+    """The pass-by-value arguments that ctypes would otherwise take for C ints."""
+    unsigned, pointer = ctypes.c_uint, c_void_p
+    for name, types in {
+        "cuInit": [unsigned],
+        "cuDeviceGet": [pointer, c_int],
+        "cuDeviceGetName": [c_char_p, c_int, c_int],
+        "cuDeviceGetAttribute": [pointer, c_int, c_int],
+        "cuDevicePrimaryCtxRetain": [pointer, c_int],
+        "cuDevicePrimaryCtxRelease_v2": [c_int],
+        "cuCtxSetCurrent": [pointer],
+        "cuMemHostAlloc": [pointer, c_size_t, unsigned],
+        "cuStreamCreate": [pointer, unsigned],
+        "cuEventCreate": [pointer, unsigned],
+        "cuGetErrorName": [c_int, pointer],
+    }.items():
+        getattr(library, name).argtypes = types

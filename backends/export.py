@@ -1,0 +1,217 @@
+"""Torch modules as ONNX files, for backends that read those; kept in a cache where the contents are known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import re
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from . import torch_module
+from .backend import Report, versions
+from .configuration import Configuration
+from .errors import MeasureError
+from .inputs import file_shapes, generate
+from .models import Model, fingerprint
+from .signature import Signature
+from .torch_module import CASTS, Built
+
+OPSET = 18
+"""Written out, since the exporter's default moves: what torch's operators are written in, and every runtime here reads."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_TOOLS = ("torch", "torchvision", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file: kept in the cache ("hit", "miss"), or in a folder of its own that the caller removes."""
+
+    path: str
+    cache: str | None
+    temporary: tempfile.TemporaryDirectory[str] | None = None
+    batch: int | None = None  # that of a factory's example inputs
+
+
+def export(model: Model, configuration: Configuration, report: Report) -> Exported:
+    """The model as an ONNX file.
+
+    A factory's or a program's graph is known only by running it, so only models known by name are kept: their contents
+    follow from name, seed or weights' file, precision, sizes and the exporter's versions, which are the key.
+    Raises MeasureError kind "export-failed".
+    """
+    folder = configuration.options.cache_directory
+    if folder is None or model.kind not in ("zoo", "torchvision"):
+        temporary = tempfile.TemporaryDirectory(prefix="infertop-export-")
+        path = os.path.join(temporary.name, f"{model.name}.onnx")
+        return Exported(path, None, temporary, _export(model, configuration, path, report))
+    kept = Path(folder, "exports", f"{model.name}-{_key(model, configuration)}.onnx")
+    if kept.is_file():
+        return Exported(str(kept), "hit")
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Another worker may be writing the same file: each writes its own, and the last rename wins.
+    partial = kept.with_suffix(f".{os.getpid()}.partial")
+    _export(model, configuration, str(partial), report)
+    partial.replace(kept)
+    return Exported(str(kept), "miss")
+
+
+def to_onnx(
+    module: Any,
+    arguments: tuple[tuple[Any, ...], dict[str, Any]],
+    batch_axes: Mapping[int, Collection[int]],
+    path: str,
+    names: Sequence[str],
+) -> None:
+    """Write `module`, called with (positional, named) arguments, to `path`.
+
+    `batch_axes` says by a tensor's id() which of its axes are the batch, to be left open. `names` are for the inputs, in
+    order: the exporter's own differ where a name is taken.
+    """
+    import torch
+
+    positional, named = arguments
+    program = isinstance(module, torch.export.ExportedProgram)
+    shapes: Any = None
+    if any(batch_axes.values()) and not program:
+        batch = torch.export.Dim("batch")
+        marks = torch.utils._pytree.tree_map(
+            lambda leaf: dict.fromkeys(batch_axes.get(id(leaf), ()), batch) or None, arguments
+        )
+        shapes = marks[0]
+        if named:
+            parameters = list(inspect.signature(module.forward).parameters)
+            shapes = dict(zip(parameters, marks[0], strict=False)) | marks[1]
+    written = torch.onnx.export(
+        module, positional, kwargs=named or None, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes,
+        external_data=False, verbose=False,
+    )  # fmt: skip
+    model = written.model_proto
+    _strip(model)
+    _rename_inputs(model.graph, names)
+    Path(path).write_bytes(model.SerializeToString())
+
+
+def _export(model: Model, configuration: Configuration, path: str, report: Report) -> int | None:
+    """Write the file; the batch that the module itself would be measured with."""
+    for tool in ("torch", "onnx", "onnxscript"):
+        if not versions(tool):
+            raise MeasureError(
+                "backend-missing",
+                f"{model.text} has to be exported to ONNX first, and {tool} is not installed",
+                "pip install 'infertop[torch,onnx]'",
+            )
+    torch = torch_module.runtime()
+    report("export")
+    options, precision = configuration.options, configuration.precision
+    built = torch_module.build(model, options)
+    torch_module.refuse_cast(torch, built, precision)
+    found, axes = _trace_signature(built, configuration)
+    inputs = torch_module.cast(found.inputs, precision)
+    try:
+        built.tables |= torch_module.find_tables(torch, built, found.inputs, options.seed)
+        module = built.program or torch_module.cast_module(torch, built.module, precision)
+        made = generate(inputs, built.tables, options.seed, 0)
+        given = torch_module.tensors(torch, [made[item.name] for item in inputs], inputs)
+        arguments = built.call(given)
+        by_id = {id(tensor): axes[item.name] for tensor, item in zip(given, inputs, strict=True)}
+        with torch.no_grad():
+            to_onnx(module, arguments, by_id, path, [item.name for item in inputs])
+    except MeasureError:
+        raise
+    except Exception as error:  # the exporter raises whatever the model's own code raises
+        # The exporter's own error says which step failed, its cause what the model did.
+        cause = error.__cause__ or error
+        said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        raise MeasureError(
+            "export-failed",
+            f"{model.text} cannot be exported to ONNX: {said[:200]}",
+            "measure it with --backend torch-eager, or export it yourself and name the .onnx file",
+            _COLOURS.sub("", str(error)),
+        ) from error
+    return torch_module.signature(built, configuration).batch
+
+
+def _trace_signature(built: Built, configuration: Configuration) -> tuple[Signature, dict[str, list[int]]]:
+    """The inputs to trace with, and which of their axes are the batch: those that differ between batches of 2 and 3.
+
+    A batch of 1 would be taken for a constant. Where the sizes were given as numbers they are fixed, the batch too.
+    """
+    try:
+        two, three = (torch_module.signature(built, replace(configuration, batch=size)) for size in (2, 3))
+    except MeasureError:
+        found = torch_module.signature(built, configuration)
+        return found, {item.name: [] for item in found.inputs}
+    return two, {
+        a.name: [axis for axis, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y]
+        for a, b in zip(two.inputs, three.inputs, strict=True)
+    }
+
+
+def _key(model: Model, configuration: Configuration) -> str:
+    """What the exported file depends on, as a short hash."""
+    options = configuration.options
+    weights = torch_module.weights_path(options)
+    given = file_shapes(options) or {}
+    parts = {
+        "model": (model.kind, model.name),
+        "weights": options.seed if weights is None else _digest(weights),
+        "precision": CASTS.get(configuration.precision),
+        "shapes": [sorted(options.input_shapes.items()), sorted((n, g.sizes) for n, g in given.items())],
+        "written by": (__version__, versions(*_TOOLS), OPSET),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(path: str) -> str:
+    fingerprint(path)  # a missing file in a sentence
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _strip(model: Any) -> None:
+    """Take out stack traces and paths, which the exporter leaves on every node."""
+    graph = model.graph
+    for item in (
+        model,
+        graph,
+        *graph.node,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+        *graph.value_info,
+    ):
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
+
+
+def _rename_inputs(graph: Any, names: Sequence[str]) -> None:
+    """Give the graph's inputs, which are in the order of the arguments, the names that other backends have for them."""
+    if len(graph.input) != len(names):
+        return
+    old = [item.name for item in graph.input]
+    renamed = dict(zip(old, names, strict=True))
+    # An output that is an input handed through may already have the name.
+    renamed |= {name: f"{name}_value" for name in set(names) - set(old)}
+    for item in (*graph.input, *graph.output, *graph.value_info):
+        item.name = renamed.get(item.name, item.name)
+    _rename_values(graph, renamed)
+
+
+def _rename_values(graph: Any, renamed: Mapping[str, str]) -> None:
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [renamed.get(name, name) for name in field]
+        for attribute in node.attribute:
+            for below in (attribute.g, *attribute.graphs):
+                _rename_values(below, renamed)

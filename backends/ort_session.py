@@ -1,0 +1,221 @@
+"""ONNX Runtime sessions: the file behind a model, options, what went wrong in words, where the nodes were placed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import graph
+from .backend import Inputs, Loaded, versions
+from .errors import MeasureError
+from .ort_model import ModelFile
+from .registry import nearest
+from .signature import Signature, show
+
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "numpy")
+
+_LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
+           "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
+_SWITCHES = ("enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse", "use_deterministic_compute")
+_SESSION_OPTIONS = ("graph_optimization_level", "execution_mode", "inter_op_num_threads", *_SWITCHES)
+
+
+def runtime() -> Any:
+    """The module onnxruntime. Raises MeasureError kind "backend-missing"."""
+    try:
+        import onnxruntime
+
+        onnxruntime.InferenceSession  # noqa: B018 - a folder left by a removal imports, and has nothing in it
+    except (ImportError, AttributeError) as error:
+        raise MeasureError(
+            "backend-missing",
+            "onnxruntime cannot be imported",
+            "pip install 'infertop[onnx]'",
+            str(error),
+        ) from error
+    # 3: errors and worse. The rest would fill the captured output with remarks on every load.
+    onnxruntime.set_default_logger_severity(3)
+    return onnxruntime
+
+
+def refuse_other_floats(found: graph.Graph, file: ModelFile, precision: str) -> None:
+    """`fp32` and `tf32` are for files in float32: nothing is converted in silence."""
+    other = sorted(found.float_types - {"float32"}) or [
+        item.dtype for item in found.inputs if item.dtype in graph.FLOATS and item.dtype != "float32"
+    ]
+    if other:
+        raise MeasureError(
+            "unsupported",
+            f"{file.name} is in {other[0]}, so it cannot be measured as {precision}",
+            "use --precision native, or a file in float32",
+        )
+
+
+def session_options(ort: Any, asked: Mapping[str, str], threads: int | None) -> Any:
+    """SessionOptions from `--backend-option`s: those that DESIGN sets, and any `session.*` entry. Raises MeasureError "usage"."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for key, value in asked.items():
+        if key.startswith(("session.", "optimization.", "memory.", "ep.")):
+            options.add_session_config_entry(key, value)
+        elif key == "graph_optimization_level":
+            setattr(options, key, getattr(ort.GraphOptimizationLevel, _choice(key, value, _LEVELS)))
+        elif key == "execution_mode":
+            modes = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
+            setattr(options, key, getattr(ort.ExecutionMode, _choice(key, value, modes)))
+        elif key == "inter_op_num_threads" and value.isdigit():
+            options.inter_op_num_threads = int(value)
+        elif key in _SWITCHES:
+            setattr(options, key, _choice(key, value, {"1": "1", "0": "", "true": "1", "false": ""}) == "1")
+        else:
+            raise _unknown_option(key, value)
+    return options
+
+
+def split_options(asked: Mapping[str, str], provider: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """`--backend-option`s as (session's, provider's); a key that neither knows stays with the session's, which refuses it."""
+    for_provider = {key: value for key, value in asked.items() if key in provider}
+    return {key: value for key, value in asked.items() if key not in provider}, for_provider
+
+
+def create(ort: Any, file: ModelFile, options: Any, providers: Sequence[Any]) -> Any:
+    """An InferenceSession that never falls back in silence. Raises MeasureError kind "model-unreadable"."""
+    try:
+        session = ort.InferenceSession(file.path, options, providers=list(providers))
+    except MemoryError:
+        raise
+    except Exception as error:  # onnxruntime's own exceptions share no base but this
+        raise _refused(ort, file, error) from error
+    session.disable_fallback()
+    return session
+
+
+def placement(session: Any) -> dict[str, int] | None:
+    """Nodes per provider, from the session's own record; None where this version of onnxruntime keeps none."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    counts: Counter[str] = Counter()
+    for part in session.get_provider_graph_assignment_info():
+        counts[part.ep_name] += len(part.get_nodes())
+    return dict(counts)
+
+
+def operators(session: Any, provider: str) -> Counter[str]:
+    """Operators of the nodes that a provider got."""
+    counts: Counter[str] = Counter()
+    if hasattr(session, "get_provider_graph_assignment_info"):
+        for part in session.get_provider_graph_assignment_info():
+            if part.ep_name == provider:
+                counts.update(node.op_type for node in part.get_nodes())
+    return counts
+
+
+def loaded(found: graph.Graph, signature: Signature, file: ModelFile, **facts: Any) -> Loaded:
+    """What the worker says of a loaded session."""
+    return Loaded(
+        inputs=signature.inputs,
+        batch=signature.batch,
+        dims=signature.dims,
+        assumed=signature.assumed,
+        tables=found.tables,
+        outputs=[item.name for item in found.outputs],
+        libraries=versions(*DISTRIBUTIONS),
+        cache=file.cache,
+        **facts,
+    )
+
+
+def explain(error: Exception, known: Loaded, backend: str) -> MeasureError:
+    """A request that the runtime refused: most often a size that a rule had to assume, or an integer out of its table."""
+    said = str(error)
+    shapes = ", ".join(f"{item.name} {show(item.shape)}" for item in known.inputs)
+    if "memory" in said.lower() and "alloc" in said.lower():
+        return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
+    if known.assumed:
+        sizes = ", ".join(f"{name}={size}" for name, size in known.assumed.items())
+        return MeasureError(
+            "shape",
+            f"{backend} refused the inputs {shapes}, where {sizes} was assumed",
+            f"give the size that the model needs: --dim {next(iter(known.assumed))}=N, or --input-shape",
+            said,
+        )
+    return MeasureError(
+        "shape",
+        f"{backend} refused the inputs {shapes}",
+        "give inputs that the model accepts with --inputs FILE.npz, or sizes with --dim or --input-shape",
+        said,
+    )
+
+
+def flatten(value: Any) -> list[np.ndarray]:
+    """Outputs as arrays in order: sequences and maps (as scikit-learn's converters write them) are gone through."""
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, Mapping):
+        return [array for key in value for array in flatten(value[key])]
+    if isinstance(value, (list, tuple)):
+        return [array for item in value for array in flatten(item)]
+    return [] if value is None else [np.asarray(value)]
+
+
+def feeds(ort: Any, known: Loaded, sets: Sequence[Inputs]) -> list[dict[str, Any]]:
+    """What `session.run` takes: numpy arrays as they are; bfloat16 needs values of onnxruntime's own, since numpy has no such type."""
+    if not any(item.dtype == "bfloat16" for item in known.inputs):
+        return [dict(arrays) for arrays in sets]
+    return [
+        {
+            item.name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(arrays[item.name], _BFLOAT16)
+            if item.dtype == "bfloat16"
+            else ort.OrtValue.ortvalue_from_numpy(arrays[item.name])
+            for item in known.inputs
+        }
+        for arrays in sets
+    ]
+
+
+_BFLOAT16 = next(number for number, name in graph.TYPES.items() if name == "bfloat16")
+
+
+def _choice(key: str, value: str, choices: Mapping[str, str]) -> str:
+    if value.lower() not in choices:
+        raise MeasureError(
+            "usage", f"--backend-option {key}={value} is not known", f"use one of {', '.join(choices)}"
+        )
+    return choices[value.lower()]
+
+
+def _unknown_option(key: str, value: str) -> MeasureError:
+    if key == "intra_op_num_threads":
+        return MeasureError(
+            "usage", f"--backend-option {key}={value} is what --threads sets", "use --threads N"
+        )
+    near = nearest(key, _SESSION_OPTIONS)
+    return MeasureError(
+        "usage",
+        f"--backend-option {key}={value} is not known to onnxruntime's backends",
+        f"did you mean {near[0]}?" if near else f"known are {', '.join(_SESSION_OPTIONS)} and session.*",
+    )
+
+
+def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
+    said = str(error)
+    lower = said.lower()
+    fix = "export the model again"
+    if "ir version" in lower or "opset" in lower:
+        fix = "upgrade onnxruntime, or export the model with a lower opset"
+    elif "not_implemented" in lower or "not implemented" in lower or "is not a registered" in lower:
+        fix = "export the model without the operator that the detail names"
+    elif "allocat" in lower:
+        return MeasureError(
+            "out-of-memory", f"{file.name} does not fit in memory", "free some, or use a smaller model", said
+        )
+    return MeasureError(
+        "model-unreadable", f"onnxruntime {ort.__version__} cannot load {file.name}", fix, said
+    )

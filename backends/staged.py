@@ -1,0 +1,69 @@
+"""A request on a CUDA stream as four steps, timed the same way for every runtime: prepare, copy in, compute, copy out."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from .backend import StageTimes
+from .cuda import Device, Stream
+
+DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
+
+
+class Steps(Protocol):
+    """What a runtime does for a request with input set `index` on one data path."""
+
+    copies: bool  # False where input and output stay on the GPU
+
+    def prepare(self, index: int) -> None:
+        """Bring the input to where the copy starts: the copy into a pinned buffer."""
+
+    def copy_in(self, index: int) -> None:
+        """Start the copy to the device."""
+
+    def compute(self, index: int) -> None:
+        """Start the computation; the time that this takes on the host is `enqueue`."""
+
+    def copy_out(self) -> None:
+        """Start the copy of the output to the host."""
+
+
+class Staged:
+    """Issues requests by their steps and, on demand, times them with events on the stream."""
+
+    def __init__(self, steps: Steps, device: Device, stream: Stream) -> None:
+        self._steps = steps
+        self._stream = stream
+        self._begun, self._copied, self._computed, self._done = (device.event() for _ in range(4))
+
+    def issue(self, index: int, times: StageTimes | None) -> None:
+        steps, stream = self._steps, self._stream
+        if times is None:
+            steps.prepare(index)
+            steps.copy_in(index)
+            steps.compute(index)
+            steps.copy_out()
+            return
+        clock = time.perf_counter_ns
+        start = clock()
+        steps.prepare(index)
+        times.host = clock() - start
+        self._begun.record(stream)
+        steps.copy_in(index)
+        self._copied.record(stream)
+        start = clock()
+        steps.compute(index)
+        times.enqueue = clock() - start
+        self._computed.record(stream)
+        steps.copy_out()
+        self._done.record(stream)
+
+    def complete(self, times: StageTimes | None) -> None:
+        self._stream.synchronize()
+        if times is None:
+            return
+        times.compute = self._computed.since(self._copied)
+        if self._steps.copies:
+            times.h2d = self._copied.since(self._begun)
+            times.d2h = self._done.since(self._computed)

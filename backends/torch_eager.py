@@ -1,0 +1,196 @@
+"""The backend `torch-eager`, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import cores, cuda, models, torch_module
+from .backend import Inputs, Loaded, Report, StageTimes, versions
+from .configuration import Configuration
+from .errors import MeasureError
+from .staged import Staged
+from .torch_module import Built
+from .torch_paths import HostPath, cuda_steps
+
+DISTRIBUTIONS = ("torch", "torchvision", "numpy")
+_PRECISIONS = {"cpu": ("native", "fp32", "fp16", "bf16"), "cuda": ("native", "fp32", "tf32", "fp16", "bf16")}
+
+
+class TorchEager:
+    """A module called operator by operator under `inference_mode`, in evaluation mode."""
+
+    name = "torch-eager"
+    slots = 1
+
+    def __init__(self) -> None:
+        self._torch: Any = None
+        self._key: object = None
+        self._built: Built | None = None
+        self._module: Any = None
+        self._known: Loaded | None = None
+        self._configuration: Configuration | None = None
+        self._device: cuda.Device | None = None
+        self._guard: Any = None
+        self._path: HostPath | Staged | None = None
+        self._holder: Any = None  # has the result of the last request
+
+    def load(self, configuration: Configuration, report: Report) -> Loaded:
+        """The module, cast and in place; another batch, other dims or another data path keep it."""
+        self._leave()
+        self._refuse(configuration)
+        options = configuration.options
+        self._torch = torch_module.runtime()
+        model = models.resolve(configuration.model, options.working_directory)
+        files = [path for path in (model.path, torch_module.weights_path(options)) if path]
+        key = (
+            model,
+            [models.fingerprint(path) for path in files],
+            (configuration.precision, configuration.device, options.seed),
+            (
+                options.compile_mode,
+                tuple(options.input_shapes.items()),
+                tuple(options.backend_options.items()),
+            ),
+        )
+        report("load")
+        if key != self._key or self._built is None:
+            self.close()
+            self._built = torch_module.build(model, options)
+        found = torch_module.signature(self._built, configuration)
+        if key != self._key:
+            self._find_tables(found.inputs, options.seed)
+            self._module = self._place(self._built, configuration)
+            self._key = key
+        threads = None
+        if configuration.device == "cpu":
+            threads = cores.threads(options)
+            self._torch.set_num_threads(threads)
+        self._configuration = configuration
+        self._known = Loaded(
+            inputs=torch_module.cast(found.inputs, configuration.precision),
+            batch=found.batch,
+            dims=found.dims,
+            assumed=found.assumed,
+            tables=self._built.tables,
+            libraries=versions(*DISTRIBUTIONS),
+            threads=threads,
+        )
+        return self._known
+
+    def bind(self, sets: Sequence[Inputs], slots: int) -> None:
+        assert self._known is not None
+        assert self._built is not None
+        assert self._configuration is not None
+        torch, inputs, call = self._torch, self._known.inputs, self._built.call
+        # Entered once for all requests, as a script has its loop inside; entering it costs 2 µs.
+        self._guard = torch.inference_mode()
+        self._guard.__enter__()
+        given = [torch_module.tensors(torch, [a[i.name] for i in inputs], inputs) for a in sets]
+        device = self._configuration.device
+        if device == "cpu":
+            self._holder = self._path = HostPath(self._module, call, given)
+            return
+        steps = cuda_steps(self._configuration.data_path)
+        try:
+            self._holder = steps(torch, self._module, call, given, device)
+        except RuntimeError as error:
+            raise self._explain(error) from error
+        self._device = self._device or cuda.Device(cuda.load(), cuda.index_of(device))
+        self._device.free()
+        # torch's current stream: a script's copies and kernels are issued there too.
+        stream = cuda.Stream(self._device.driver, torch.cuda.current_stream(device).cuda_stream)
+        self._path = Staged(self._holder, self._device, stream)
+
+    def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
+        assert self._path is not None
+        try:
+            self._path.issue(index, times)
+        except MeasureError:
+            raise
+        except Exception as error:  # a module may raise anything
+            raise self._explain(error) from error
+
+    def complete(self, slot: int, times: StageTimes | None) -> None:
+        assert self._path is not None
+        self._path.complete(times)
+
+    def outputs(self, slot: int) -> list[np.ndarray]:
+        return torch_module.arrays(self._torch, self._holder.result)
+
+    def close(self) -> None:
+        self._leave()
+        self._key = self._built = self._module = None
+        if self._device is not None:
+            self._device.close()
+            self._device = None
+
+    def _place(self, built: Built, configuration: Configuration) -> Any:
+        """The module in the precision and on the device."""
+        torch, precision, device = self._torch, configuration.precision, configuration.device
+        torch_module.refuse_cast(torch, built, precision)
+        if device == "cpu":
+            return built.module if built.program else torch_module.cast_module(torch, built.module, precision)
+        if not torch.cuda.is_available():
+            driver = cuda.load()
+            raise MeasureError(
+                "no-gpu" if torch.version.cuda else "unsupported",
+                f"torch {torch.__version__} cannot use CUDA here"
+                + ("" if torch.version.cuda else ": it was built without it"),
+                f"the driver runs CUDA up to {'.'.join(map(str, driver.version()))}: install a torch for it",
+            )
+        if precision != "native":
+            # Off for fp32: torch itself has it on for convolutions, and a comparison would be unfair.
+            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+            torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        try:
+            if built.program is not None:
+                from torch.export.passes import move_to_device_pass
+
+                return move_to_device_pass(built.program, device).module()
+            return torch_module.cast_module(torch, built.module, precision).to(device)
+        except RuntimeError as error:
+            raise self._explain(error) from error
+
+    def _find_tables(self, inputs: Sequence[Any], seed: int) -> None:
+        assert self._built is not None
+        try:
+            self._built.tables |= torch_module.find_tables(self._torch, self._built, inputs, seed)
+        except Exception as error:  # the module is run once, and may raise anything
+            raise torch_module.explain(self._torch, error, inputs, {}, self.name) from error
+
+    def _refuse(self, configuration: Configuration) -> None:
+        """What this backend cannot do is said, never replaced."""
+        kind = "cpu" if configuration.device == "cpu" else "cuda"
+        if kind == "cuda":
+            cuda.index_of(configuration.device)
+            cuda_steps(configuration.data_path)
+        elif configuration.data_path != "pageable":
+            raise MeasureError(
+                "unsupported",
+                f"{self.name} on the CPU has no data path {configuration.data_path}: nothing is copied to a device",
+                "use --data-path pageable",
+            )
+        if configuration.precision not in _PRECISIONS[kind]:
+            raise MeasureError(
+                "unsupported",
+                f"{self.name} on {configuration.device} cannot measure {configuration.precision}",
+                f"use one of {', '.join(_PRECISIONS[kind])}",
+            )
+        if configuration.options.backend_options:
+            option = next(iter(configuration.options.backend_options))
+            raise MeasureError("usage", f"{self.name} has no backend option {option}", "leave it out")
+
+    def _explain(self, error: Exception) -> MeasureError:
+        known = self._known
+        inputs, assumed = (known.inputs, known.assumed) if known is not None else ([], {})
+        return torch_module.explain(self._torch, error, inputs, assumed, self.name)
+
+    def _leave(self) -> None:
+        """Forget what was bound, so that a module is never made under inference mode."""
+        if self._guard is not None:
+            self._guard.__exit__(None, None, None)
+            self._guard = None
+        self._path = self._holder = None

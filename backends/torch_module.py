@@ -1,0 +1,375 @@
+"""A torch module ready to be called: built, weighed, cast, moved; and the inputs that it takes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import factory, zoo
+from .backend import Input
+from .configuration import Configuration, Options
+from .errors import MeasureError
+from .inputs import file_shapes, generate
+from .models import Model
+from .signature import Declared, Signature, parse_spec, resolve, show
+
+Call = Callable[[Sequence[Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+"""The input tensors in declared order -> what the module is called with."""
+
+CASTS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""Precision -> type of floating parameters and inputs. `native` casts nothing."""
+
+_NO_RULE = ("mask", "type")
+
+
+@dataclass
+class Built:
+    """A module on the CPU as it was made, in evaluation mode."""
+
+    module: Any
+    declared: list[Declared]
+    call: Call
+    flexible: bool  # the declared sizes are examples: a module takes others
+    tables: dict[str, int] = field(default_factory=dict)
+    program: Any = None  # the torch.export program, where the model is one
+
+
+def runtime() -> Any:
+    """The module torch. Raises MeasureError kind "backend-missing"."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise MeasureError(
+            "backend-missing", "torch cannot be imported", "pip install 'infertop[torch]'", str(error)
+        ) from error
+    return torch
+
+
+def build(model: Model, options: Options) -> Built:
+    """Make the module that `model` names. torch has been imported."""
+    if model.kind == "onnx":
+        raise MeasureError(
+            "unsupported",
+            f"torch does not read the ONNX file {model.text}",
+            "use --backend onnxruntime-cpu, or name a factory or a .pt2 file",
+        )
+    if options.weights is not None and model.kind not in ("zoo", "torchvision"):
+        raise MeasureError(
+            "usage",
+            f"--weights is for models known by name, and {model.text} brings its own",
+            "leave --weights out",
+        )
+    if model.kind == "pt2":
+        return _program(model)
+    if model.kind == "factory":
+        module, example = factory.make(model.text, options)
+        return replace(_with_example(module, example, model, options), module=module.eval())
+    module = zoo.build(model, options)
+    if options.weights is not None:
+        _weigh(module, model, options)
+    return Built(module.eval(), zoo.declared(model), _positional, flexible=True)
+
+
+def signature(built: Built, configuration: Configuration) -> Signature:
+    """The inputs with every size known, in the module's own types (see `cast`)."""
+    return resolve(built.declared, configuration, file_shapes(configuration.options), flexible=built.flexible)
+
+
+def cast(inputs: Sequence[Input], precision: str) -> list[Input]:
+    """The inputs with floats in the type of the precision."""
+    target = CASTS.get(precision)
+    return [replace(i, dtype=target) if target and _floating(i.dtype) else i for i in inputs]
+
+
+def cast_module(torch: Any, module: Any, precision: str) -> Any:
+    """The module with its floating parameters and buffers in the type of the precision."""
+    target = CASTS.get(precision)
+    return module.to(getattr(torch, target)) if target else module
+
+
+def refuse_cast(torch: Any, built: Built, precision: str) -> None:
+    """An exported program has its types written into it: only what it is already can be asked for."""
+    target = CASTS.get(precision)
+    if built.program is None or target is None:
+        return
+    other = {str(value.dtype) for value in built.program.state_dict.values() if value.is_floating_point()}
+    if other - {f"torch.{target}"}:
+        raise MeasureError(
+            "unsupported",
+            f"an exported program cannot be cast, so it cannot be measured as {precision}",
+            "use --precision native, or export the model in that precision",
+        )
+
+
+def tensors(torch: Any, arrays: Sequence[np.ndarray], inputs: Sequence[Input]) -> list[Any]:
+    """The arrays as CPU tensors that share their memory; bfloat16 comes as its bits."""
+    found = []
+    for array, item in zip(arrays, inputs, strict=True):
+        tensor = torch.from_numpy(array)
+        found.append(tensor.view(torch.bfloat16) if item.dtype == "bfloat16" else tensor)
+    return found
+
+
+def leaves(torch: Any, result: Any) -> list[Any]:
+    """The tensors of a module's result, flattened as a pytree."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [leaf for leaf in torch.utils._pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+
+
+def arrays(torch: Any, result: Any) -> list[np.ndarray]:
+    """A result's tensors as numpy arrays in host memory; bfloat16 as float32, since numpy has no such type."""
+    found = []
+    for leaf in leaves(torch, result):
+        host = leaf.detach().cpu()
+        found.append((host.float() if host.dtype == torch.bfloat16 else host).numpy())
+    return found
+
+
+def find_tables(torch: Any, built: Built, inputs: Sequence[Input], seed: int) -> dict[str, int]:
+    """Integer input -> rows of the smallest embedding that it indexes, seen by running the module once.
+
+    An input counts as indexing an embedding when that gets its memory or its numbers.
+    """
+    wanted = [
+        i
+        for i in inputs
+        if i.dtype.startswith(("int", "uint")) and not any(w in i.name.lower() for w in _NO_RULE)
+    ]
+    if not wanted:
+        return {}
+    made = generate(list(inputs), dict.fromkeys((i.name for i in inputs), 2) | built.tables, seed, 0)
+    fed = dict(zip((i.name for i in inputs), tensors(torch, list(made.values()), inputs), strict=True))
+    tables: dict[str, int] = {}
+
+    def look(embedding: Any, arguments: tuple[Any, ...]) -> None:
+        for item in wanted:
+            if arguments and _same(torch, fed[item.name], arguments[0]):
+                rows = int(embedding.num_embeddings)
+                tables[item.name] = min(rows, tables.get(item.name, rows))
+
+    hooks = [
+        part.register_forward_pre_hook(look)
+        for part in built.module.modules()
+        if isinstance(part, (torch.nn.Embedding, torch.nn.EmbeddingBag))
+    ]
+    if not hooks:
+        return {}
+    try:
+        with torch.inference_mode():
+            positional, named = built.call(list(fed.values()))
+            built.module(*positional, **named)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return tables
+
+
+def explain(
+    torch: Any, error: Exception, inputs: Sequence[Input], assumed: dict[str, int], backend: str
+) -> MeasureError:
+    """A request that the module refused, in one sentence."""
+    said = str(error)
+    if isinstance(error, getattr(torch, "OutOfMemoryError", MemoryError)) or "can't allocate memory" in said:
+        return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
+    shapes = ", ".join(f"{item.name} {show(item.shape)} {item.dtype}" for item in inputs)
+    first = (said.strip().splitlines() or [type(error).__name__])[0][:200]
+    message = f"the model refused {shapes}: {first}"
+    if assumed:
+        message += f" (assumed: {', '.join(f'{name}={size}' for name, size in assumed.items())})"
+    return MeasureError(
+        "shape", message, "give the sizes that it takes with --input-shape NAME=AxBxC[:DTYPE]", said
+    )
+
+
+def _positional(given: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return tuple(given), {}
+
+
+def _with_example(module: Any, example: Any, model: Model, options: Options) -> Built:
+    """What the factory's example inputs say of names, types and sizes; without them --input-shape has to."""
+    import torch
+
+    parameters = _parameters(module)
+    if example is None:
+        return _from_shapes(module, parameters, model, options)
+    pytree = torch.utils._pytree
+    positional, named = ((), example) if isinstance(example, dict) else (tuple(example), {})
+    flat, spec = pytree.tree_flatten((positional, named))
+    names = [
+        _leaf_name(path, parameters) for path, _ in pytree.tree_flatten_with_path((positional, named))[0]
+    ]
+    places = [index for index, leaf in enumerate(flat) if isinstance(leaf, torch.Tensor)]
+    if not places:
+        raise MeasureError(
+            "factory-failed",
+            f"the example inputs of {model.text} hold no tensor",
+            "return (module, example inputs) with torch tensors",
+        )
+    declared, tables = [], {}
+    for place in places:
+        leaf, name = flat[place], names[place]
+        dtype = str(leaf.dtype).removeprefix("torch.")
+        declared.append(Declared(name, dtype, tuple(leaf.shape)))
+        if dtype.startswith(("int", "uint")) and leaf.numel():
+            # Where no embedding shows the table, the example's own numbers say how far they may go.
+            tables[name] = int(leaf.max()) + 1
+
+    def call(given: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        filled = list(flat)
+        for place, tensor in zip(places, given, strict=True):
+            filled[place] = tensor
+        arguments: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_unflatten(filled, spec)
+        return arguments
+
+    return Built(module, declared, call, flexible=True, tables=tables)
+
+
+def _from_shapes(module: Any, parameters: list[str], model: Model, options: Options) -> Built:
+    shapes = options.input_shapes
+    if not shapes:
+        first = parameters[0] if parameters else "input"
+        raise MeasureError(
+            "shape",
+            f"the factory {model.text} gives no example inputs, so the shape of {first} is not known",
+            f"give it with --input-shape {first}=Bx3x224x224, or return (module, example inputs) from the factory",
+        )
+    names = list(shapes)
+    if len(names) == 1:
+        names = [names[0] or (parameters[0] if parameters else "input")]
+    declared = []
+    for name, spec in zip(names, shapes.values(), strict=True):
+        given = parse_spec(spec, name)
+        sizes = tuple("batch" if size == "B" else size for size in given.sizes)
+        declared.append(Declared(name, given.dtype or "float32", sizes))
+    if len(names) > 1 and all(name in parameters for name in names):
+        return Built(
+            module, declared, lambda given: ((), dict(zip(names, given, strict=True))), flexible=True
+        )
+    return Built(module, declared, _positional, flexible=True)
+
+
+def _parameters(module: Any) -> list[str]:
+    """Names of forward's parameters, for inputs that are given by position."""
+    try:
+        found = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def _leaf_name(path: Sequence[Any], parameters: list[str]) -> str:
+    """`x`, `past.0.1`, `batch.ids`: forward's parameter, then the way inside it. `path` begins with (positional, named)."""
+    words = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
+    if words[0] == "0":
+        index = int(words[1])
+        words[1] = parameters[index] if index < len(parameters) else f"input{index}"
+    return ".".join(words[1:])
+
+
+def _program(model: Model) -> Built:
+    """FILE.pt2 as torch.export.save wrote it."""
+    import torch
+
+    assert model.path is not None
+    try:
+        program = torch.export.load(model.path)
+    except (
+        Exception
+    ) as error:  # a zip error, a schema error, a version error: the file is no program of this torch
+        raise MeasureError(
+            "model-unreadable",
+            f"torch {torch.__version__} cannot load {Path(model.path).name} as an exported program",
+            "save it with torch.export.save under this version of torch",
+            str(error),
+        ) from error
+    values = {n.name: n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder"}
+    flat: list[Any] = []
+    places, declared = [], []
+    for index, name in enumerate(program.graph_signature.user_inputs):
+        value = values.get(name) if isinstance(name, str) else name
+        flat.append(value)
+        if isinstance(value, torch.Tensor):
+            places.append(index)
+            sizes = tuple(size if isinstance(size, int) else str(size) for size in value.shape)
+            declared.append(Declared(name, str(value.dtype).removeprefix("torch."), sizes))
+    spec = program.call_spec.in_spec
+
+    def call(given: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        filled = list(flat)
+        for place, tensor in zip(places, given, strict=True):
+            filled[place] = tensor
+        arguments: tuple[tuple[Any, ...], dict[str, Any]] = torch.utils._pytree.tree_unflatten(filled, spec)
+        return arguments
+
+    return Built(program.module(), declared, call, flexible=False, program=program)
+
+
+def weights_path(options: Options) -> str | None:
+    """The file of `--weights`."""
+    if options.weights is None:
+        return None
+    return os.path.join(options.working_directory, os.path.expanduser(options.weights))
+
+
+def _weigh(module: Any, model: Model, options: Options) -> None:
+    """`--weights FILE`: a state dict, as torch.save or safetensors wrote it; nothing else is unpickled."""
+    import torch
+
+    path = weights_path(options)
+    assert path is not None
+    try:
+        if path.endswith(".safetensors"):
+            state = importlib.import_module("safetensors.torch").load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except ImportError as error:
+        raise MeasureError(
+            "weights", f"{options.weights} needs safetensors", "pip install 'infertop[hf]'", str(error)
+        ) from error
+    except Exception as error:  # pickle's, zip's and the file system's errors
+        missing = isinstance(error, FileNotFoundError)
+        raise MeasureError(
+            "weights",
+            f"there is no file {options.weights}"
+            if missing
+            else f"{options.weights} is not a file of weights",
+            "save it with torch.save(model.state_dict(), FILE)",
+            str(error),
+        ) from error
+    if isinstance(state, dict):
+        state = next(
+            (state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state
+        )
+        # DataParallel and torch.compile put these before every name.
+        state = {
+            str(key).removeprefix("module.").removeprefix("_orig_mod."): value for key, value in state.items()
+        }
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise MeasureError(
+            "weights",
+            f"the weights in {options.weights} do not fit {model.text}",
+            "give a state dict of that model",
+            str(error),
+        ) from error
+
+
+def _same(torch: Any, fed: Any, used: Any) -> bool:
+    if not isinstance(used, torch.Tensor) or used.numel() != fed.numel():
+        return False
+    if used.untyped_storage().data_ptr() == fed.untyped_storage().data_ptr():
+        return True
+    return bool(torch.equal(used.reshape(-1).long(), fed.reshape(-1).long()))
+
+
+def _floating(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))

@@ -1,0 +1,142 @@
+"""Where a torch request's data lie: in host memory for the CPU, on one of four data paths for CUDA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .backend import StageTimes
+from .errors import MeasureError
+from .staged import DATA_PATHS
+from .torch_module import Call, leaves
+
+
+class HostPath:
+    """On the CPU: the call is the request, done when it returns."""
+
+    def __init__(self, module: Any, call: Call, sets: Sequence[Sequence[Any]]) -> None:
+        self._module = module
+        self._arguments = [call(given) for given in sets]
+        self.result: Any = None
+
+    def issue(self, index: int, times: StageTimes | None) -> None:
+        if times is None:
+            positional, named = self._arguments[index]
+            self.result = self._module(*positional, **named)
+            return
+        start = time.perf_counter_ns()
+        positional, named = self._arguments[index]
+        begun = time.perf_counter_ns()
+        self.result = self._module(*positional, **named)
+        times.compute = time.perf_counter_ns() - begun
+        times.host = begun - start
+
+    def complete(self, times: StageTimes | None) -> None:
+        """The request was complete when `issue` returned."""
+
+
+class CudaSteps:
+    """The four steps on CUDA by torch's own copies, so that they are what a person's script would do."""
+
+    copies = True
+
+    def __init__(
+        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
+    ) -> None:
+        self._torch, self._module, self._call, self._sets, self._device = torch, module, call, sets, device
+        self._given: list[Any] = []
+        self._computed: Any = None
+        self.result: Any = None
+
+    def prepare(self, index: int) -> None:
+        """Nothing, where the input already lies where the copy starts."""
+
+    def copy_in(self, index: int) -> None:
+        self._given = [tensor.to(self._device) for tensor in self._sets[index]]
+
+    def compute(self, index: int) -> None:
+        positional, named = self._call(self._given)
+        self._computed = self._module(*positional, **named)
+
+    def copy_out(self) -> None:
+        self.result = [leaf.cpu() for leaf in leaves(self._torch, self._computed)]
+
+
+class PinnedSteps(CudaSteps):
+    """Through page-locked buffers and asynchronous copies."""
+
+    def __init__(
+        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
+    ) -> None:
+        super().__init__(torch, module, call, sets, device)
+        self._staging = [torch.empty_like(tensor, pin_memory=True) for tensor in sets[0]]
+        self._given = [torch.empty_like(tensor, device=device) for tensor in sets[0]]
+        self._landing: list[Any] = []
+
+    def prepare(self, index: int) -> None:
+        for buffer, tensor in zip(self._staging, self._sets[index], strict=True):
+            buffer.copy_(tensor)
+
+    def copy_in(self, index: int) -> None:
+        for target, buffer in zip(self._given, self._staging, strict=True):
+            target.copy_(buffer, non_blocking=True)
+
+    def copy_out(self) -> None:
+        outputs = leaves(self._torch, self._computed)
+        if len(self._landing) != len(outputs) or any(
+            buffer.shape != leaf.shape or buffer.dtype != leaf.dtype
+            for buffer, leaf in zip(self._landing, outputs, strict=True)
+        ):
+            # The first request, or a model whose output's size depends on its input.
+            self._landing = [
+                self._torch.empty(leaf.shape, dtype=leaf.dtype, pin_memory=True) for leaf in outputs
+            ]
+        for buffer, leaf in zip(self._landing, outputs, strict=True):
+            buffer.copy_(leaf, non_blocking=True)
+        self.result = self._landing
+
+
+class PinnedReadySteps(PinnedSteps):
+    """The input lies in page-locked memory already."""
+
+    def __init__(
+        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
+    ) -> None:
+        super().__init__(torch, module, call, [[t.pin_memory() for t in given] for given in sets], device)
+
+    def prepare(self, index: int) -> None:
+        """Nothing: that is this path."""
+
+    def copy_in(self, index: int) -> None:
+        for target, tensor in zip(self._given, self._sets[index], strict=True):
+            target.copy_(tensor, non_blocking=True)
+
+
+class ResidentSteps(CudaSteps):
+    """Input and output stay on the GPU."""
+
+    copies = False
+
+    def __init__(
+        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
+    ) -> None:
+        super().__init__(torch, module, call, [[t.to(device) for t in given] for given in sets], device)
+
+    def copy_in(self, index: int) -> None:
+        self._given = self._sets[index]  # type: ignore[assignment]
+
+    def copy_out(self) -> None:
+        self.result = self._computed
+
+
+CUDA_STEPS: dict[str, type[CudaSteps]] = dict(
+    zip(DATA_PATHS, (CudaSteps, PinnedSteps, PinnedReadySteps, ResidentSteps), strict=True)
+)
+
+
+def cuda_steps(path: str) -> type[CudaSteps]:
+    """The steps of a data path by its name. Raises MeasureError kind "usage"."""
+    if path not in CUDA_STEPS:
+        raise MeasureError("usage", f"there is no data path {path}", f"use one of {', '.join(DATA_PATHS)}")
+    return CUDA_STEPS[path]
