@@ -10,8 +10,10 @@ from typing import Any
 
 from .. import __version__
 from ..backends.errors import MeasureError
-from ..telemetry import host, nvml
+from ..telemetry.host import HostSource, facts
 from ..telemetry.metrics import MetricSpec
+from ..telemetry.nvml import Nvml
+from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sampler
 from . import outcome
 from .measurement import MetricMeans, TickNumbers
@@ -45,16 +47,17 @@ class Engine:
         self.runner: Runner | None = None
         self.selector = selectors.DefaultSelector()
         self.results: list[dict[str, Any]] = []
-        self._sampler = Sampler(
-            self._sources() if settings.telemetry else [], round(settings.interval_s * 1e9)
-        )
+        interval = round(settings.interval_s * 1e9)
+        nvml = Nvml()
+        sources = [HostSource(), NvmlSource(interval, nvml)] if settings.telemetry else []
+        self._sampler = Sampler(sources, interval)
         self._table = self._sampler.table
         clock = read_clock()
         self._began = clock.monotonic
         self.header = Header(
-            format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=round(settings.interval_s * 1e9),
-            metrics=[as_metric(spec) for spec in self._table], infertop=__version__, pid=os.getpid(), host=host.facts(),
-            gpus=nvml.devices(), gpu_status=nvml.reason(), driver=nvml.driver(), command=settings.command, recording=place.recording,
+            format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=interval,
+            metrics=[as_metric(spec) for spec in self._table], infertop=__version__, pid=os.getpid(), host=facts(),
+            gpus=nvml.facts(), gpu_status=nvml.reason(), driver=nvml.driver, command=settings.command, recording=place.recording,
         )  # fmt: skip
         self.writer = SegmentWriter(place.path, self.header)
         self.state = SessionState()
@@ -66,9 +69,6 @@ class Engine:
         self._next_key = KEY_EVERY_S
         self._means = self._new_means()
         self._sampler.start()
-
-    def _sources(self) -> list[Any]:
-        return [host.HostSource(), nvml.NvmlSource()]
 
     def _new_means(self) -> MetricMeans:
         return MetricMeans([spec.id for spec in self._table], [spec.counter for spec in self._table])
@@ -197,12 +197,9 @@ class Engine:
         sample = self._sampler.latest()
         if sample is None:
             return [None] * len(self._table)
-        values = [
-            rounded(value, spec.resolution) for value, spec in zip(sample.values, self._table, strict=True)
-        ]
         if runner and runner.measuring:
-            self._means.add(sample.t_ns, values)
-        return values
+            self._means.add(sample.t_ns, sample.values)
+        return sample.values
 
     def _tick_record(
         self,

@@ -91,7 +91,7 @@ def _throughput(runner: Runner) -> list[float] | None:
 def _conditions(runner: Runner, telemetry: Mapping[str, float | None], host: Mapping[str, Any]) -> Conditions:
     """What the host's readings say of where the run took place."""
     gpu = runner.facts.configuration.device.startswith("cuda")
-    threads, allowed = runner.facts.loaded.get("threads"), host.get("allowed_cores")
+    threads, allowed = runner.facts.loaded.get("threads"), len(host.get("allowed_cores") or ())
     notes: list[str] = []
     if not gpu:
         others = _others(telemetry, allowed)
@@ -104,7 +104,7 @@ def _conditions(runner: Runner, telemetry: Mapping[str, float | None], host: Map
     return Conditions(gpu=gpu, threads=threads, quota=host.get("quota"), notes=tuple(notes))
 
 
-def _others(telemetry: Mapping[str, float | None], allowed: int | None) -> float | None:
+def _others(telemetry: Mapping[str, float | None], allowed: int) -> float | None:
     """Cores' worth of CPU that neither the worker nor the engine used; None where a reading is missing."""
     total, worker, engine = (telemetry.get(name) for name in ("host.cpu", "worker.cpu", "engine.cpu"))
     if total is None or worker is None or engine is None or not allowed:
