@@ -58,18 +58,18 @@ class OnnxRuntimeCpu:
 
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:
         assert self._known is not None
-        self._feeds = ort_session.feeds(self._ort, self._known, sets)
-        plain = all(isinstance(value, np.ndarray) for value in self._feeds[0].values())
-        self._run = self._session.run if plain else self._session.run_with_ort_values
+        values = ort_session.needs_values(self._model.graph)
+        self._feeds = ort_session.feeds(self._ort, self._known, sets, values)
+        self._run = self._session.run_with_ort_values if values else self._session.run
         self._names = self._known.outputs
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
-        start = time.perf_counter_ns()
-        feeds = self._feeds[index]
         try:
             if times is None:
-                self._result = self._run(self._names, feeds)
+                self._result = self._run(self._names, self._feeds[index])
                 return
+            start = time.perf_counter_ns()
+            feeds = self._feeds[index]
             begun = time.perf_counter_ns()
             self._result = self._run(self._names, feeds)
             times.compute = time.perf_counter_ns() - begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -162,12 +163,19 @@ def flatten(value: Any) -> list[np.ndarray]:
         return [array for key in value for array in flatten(value[key])]
     if isinstance(value, (list, tuple)):
         return [array for item in value for array in flatten(item)]
+    if hasattr(value, "data_ptr"):
+        return [_array(value)]
     return [] if value is None else [np.asarray(value)]
 
 
-def feeds(ort: Any, known: Loaded, sets: Sequence[Inputs]) -> list[dict[str, Any]]:
-    """What `session.run` takes: numpy arrays as they are; bfloat16 needs values of onnxruntime's own, since numpy has no such type."""
-    if not any(item.dtype == "bfloat16" for item in known.inputs):
+def needs_values(found: graph.Graph) -> bool:
+    """Whether requests need values of onnxruntime's own: numpy has no bfloat16, so arrays cannot carry it."""
+    return any(item.dtype == "bfloat16" for item in (*found.inputs, *found.outputs))
+
+
+def feeds(ort: Any, known: Loaded, sets: Sequence[Inputs], values: bool) -> list[dict[str, Any]]:
+    """What a session takes: numpy arrays as they are, or with `values` as OrtValues."""
+    if not values:
         return [dict(arrays) for arrays in sets]
     return [
         {
@@ -178,6 +186,17 @@ def feeds(ort: Any, known: Loaded, sets: Sequence[Inputs]) -> list[dict[str, Any
         }
         for arrays in sets
     ]
+
+
+def _array(value: Any) -> np.ndarray:
+    """An OrtValue in host memory as an array; bfloat16 widened to float32."""
+    if value.element_type() != _BFLOAT16:
+        array: np.ndarray = value.numpy()
+        return array
+    shape = value.shape()
+    count = int(np.prod(shape, dtype=np.int64))
+    bits = np.ctypeslib.as_array((ctypes.c_uint16 * count).from_address(value.data_ptr()))
+    return (bits.astype(np.uint32) << 16).view(np.float32).reshape(shape)
 
 
 _BFLOAT16 = next(number for number, name in graph.TYPES.items() if name == "bfloat16")

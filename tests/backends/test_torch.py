@@ -1,0 +1,232 @@
+"""torch-eager on the CPU: zoo, torchvision, factories, programs, weights, and what goes wrong in words."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from infertop.backends.backend import Loaded, StageTimes
+from infertop.backends.configuration import Configuration, Options
+from infertop.backends.errors import MeasureError
+from infertop.backends.inputs import make_sets
+from infertop.backends.ort import OnnxRuntimeCpu
+from infertop.backends.torch_eager import TorchEager
+
+FACTORIES = '''
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    """Ids in a table of 11, scaled per sample; a dict and a list come out."""
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(11, 4), nn.Linear(4, 3)
+    def forward(self, ids, scale, extra=None):
+        return {"scores": self.out(self.words(ids)) * scale[:, None, None], "seen": [ids]}
+
+def positional(): return Net(), (torch.ones(2, 5, dtype=torch.long), torch.rand(2))
+def by_name(): return Net(), {"scale": torch.rand(2), "ids": torch.ones(2, 5, dtype=torch.long)}
+def convolution(): return nn.Conv2d(3, 4, 3)
+def raises(): raise ValueError("no weights here")
+def leaves(): raise SystemExit(3)
+def number(): return 3
+def trains():
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9))
+    return module.train(), torch.ones(1, 4)
+constant = 7
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A working directory with factories, which leaves sys.path and sys.modules as they were."""
+    (tmp_path / "factories.py").write_text(FACTORIES)
+    (tmp_path / "broken.py").write_text("raise RuntimeError('half written')")
+    (tmp_path / "needy.py").write_text("import a_library_that_nobody_has")
+    before = list(sys.path)
+    yield tmp_path
+    sys.path[:] = before
+    for name in ("factories", "broken", "needy"):
+        sys.modules.pop(name, None)
+
+
+def asked(
+    model: str, folder: Path | None = None, options: dict[str, Any] | None = None, **fields: Any
+) -> Configuration:
+    given = Options(working_directory=str(folder or "."), **(options or {}))
+    return Configuration("torch-eager", model, options=given, **fields)
+
+
+def request(configuration: Configuration, backend: Any = None) -> tuple[Loaded, list[np.ndarray]]:
+    backend = backend or TorchEager()
+    try:
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), 1)
+        backend.issue(0, 0, None)
+        backend.complete(0, None)
+        return loaded, backend.outputs(0)
+    finally:
+        backend.close()
+
+
+def refused(configuration: Configuration, backend: Any = None) -> MeasureError:
+    with pytest.raises(MeasureError) as caught:
+        request(configuration, backend)
+    return caught.value
+
+
+def test_smallcnn_is_the_same_model_in_torch_and_in_its_onnx_file() -> None:
+    _, ours = request(asked("smallcnn", batch=4, precision="fp32"))
+    _, file = request(asked("smallcnn", batch=4, precision="fp32"), OnnxRuntimeCpu())
+    assert ours[0].shape == (4, 10)
+    assert np.abs(ours[0]).max() > 0.1
+    np.testing.assert_allclose(ours[0], file[0], rtol=1e-4, atol=1e-5)
+
+
+def test_random_weights_follow_the_seed() -> None:
+    first, again, other = (request(asked("mobilenet_v2", options={"seed": seed}))[1][0] for seed in (0, 0, 1))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_torchvision_s_names_and_a_wrong_one() -> None:
+    assert request(asked("torchvision:squeezenet1_1"))[1][0].shape == (1, 1000)
+    assert "torchvision:squeezenet1_0" in refused(asked("torchvision:squeezenet")).fix
+
+
+def test_another_batch_keeps_the_module_and_stages_are_timed() -> None:
+    backend = TorchEager()
+    backend.load(asked("smallcnn"), lambda phase: None)
+    module = backend._module
+    configuration = asked("smallcnn", batch=6)
+    loaded = backend.load(configuration, lambda phase: None)
+    assert backend._module is module
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    times = StageTimes()
+    backend.issue(0, 0, times)
+    backend.complete(0, times)
+    assert backend.outputs(0)[0].shape == (6, 10)
+    assert times.compute > 0
+    assert all(math.isnan(value) for value in (times.h2d, times.d2h, times.enqueue))
+    backend.close()
+    assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("name", ["positional", "by_name"])
+def test_a_factory_s_example_inputs_give_names_types_and_batch(name: str, folder: Path) -> None:
+    loaded, outputs = request(asked(f"factories:{name}", folder))
+    assert {item.name: (item.shape, item.dtype) for item in loaded.inputs} == {
+        "ids": ((2, 5), "int64"),
+        "scale": ((2,), "float32"),
+    }
+    assert loaded.batch == 2
+    assert loaded.tables == {"ids": 11}
+    assert [array.shape for array in outputs] == [(2, 5, 3), (2, 5)]
+    assert request(asked(f"factories:{name}", folder, batch=7))[1][0].shape == (7, 5, 3)
+
+
+def test_a_factory_is_put_into_evaluation_mode(folder: Path) -> None:
+    loaded, outputs = request(asked("factories:trains", folder))
+    assert loaded.inputs[0].name == "input"
+    assert (outputs[0] != 0).all()
+
+
+def test_a_factory_without_example_inputs_needs_a_shape(folder: Path) -> None:
+    error = refused(asked("factories:convolution", folder))
+    assert error.kind == "shape"
+    assert "--input-shape input=" in error.fix
+    shape = {"input_shapes": {"x": "Bx3x8x8"}}
+    assert request(asked("factories:convolution", folder, shape, batch=3))[1][0].shape == (3, 4, 6, 6)
+    error = refused(asked("factories:convolution", folder, {"input_shapes": {"x": "Bx5x8x8"}}))
+    assert error.kind == "shape"
+    assert "x 1 x 5 x 8 x 8" in error.message
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "says"),
+    [
+        ("factories:raises", "factory-failed", "ValueError: no weights here"),
+        ("factories:leaves", "factory-failed", "SystemExit"),
+        ("factories:number", "factory-failed", "type int"),
+        ("factories:constant", "import-failed", "not a function"),
+        ("factories:convolutoin", "import-failed", "convolution"),
+        ("factorys:number", "import-failed", "factories"),
+        ("broken:make", "import-failed", "half written"),
+        ("needy:make", "import-failed", "a_library_that_nobody_has"),
+    ],
+)
+def test_what_goes_wrong_in_a_factory_is_one_sentence(model: str, kind: str, says: str, folder: Path) -> None:
+    error = refused(asked(model, folder))
+    assert error.kind == kind
+    assert says in error.message + error.fix
+    assert "Traceback" not in error.message
+
+
+def test_the_end_of_a_factory_s_traceback_is_kept(folder: Path) -> None:
+    assert "in raises" in refused(asked("factories:raises", folder)).detail
+
+
+def test_precisions_cast_module_and_inputs(folder: Path) -> None:
+    for precision, dtype in (("fp16", "float16"), ("bf16", "bfloat16")):
+        loaded, outputs = request(asked("factories:trains", folder, precision=precision))
+        assert loaded.inputs[0].dtype == dtype
+        assert np.isfinite(outputs[0]).all()
+    error = refused(asked("smallcnn", precision="tf32"))
+    assert error.kind == "unsupported"
+    assert "fp16" in error.fix
+
+
+def test_weights_are_loaded_and_misfits_said(tmp_path: Path) -> None:
+    from infertop.backends.zoo import smallcnn
+
+    module = smallcnn()
+    with torch.no_grad():
+        module.classify.weight.zero_()
+        module.classify.bias.fill_(3)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "good.pt")
+    torch.save({"x": torch.ones(1)}, tmp_path / "other.pt")
+    torch.save(module, tmp_path / "pickle.pt")
+    for backend in (TorchEager(), OnnxRuntimeCpu()):
+        _, outputs = request(asked("smallcnn", tmp_path, {"weights": "good.pt"}), backend)
+        assert (outputs[0] == 3).all()
+    for name, says in (
+        ("other.pt", "do not fit"),
+        ("pickle.pt", "not a file of weights"),
+        ("none.pt", "no file"),
+    ):
+        assert says in refused(asked("smallcnn", tmp_path, {"weights": name})).message
+
+
+def test_an_exported_program_keeps_its_open_batch(tmp_path: Path) -> None:
+    module = torch.nn.Linear(4, 2)
+    program = torch.export.export(
+        module, (torch.ones(2, 4),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+    )
+    torch.export.save(program, tmp_path / "net.pt2")
+    loaded, outputs = request(asked("net.pt2", tmp_path, batch=5))
+    assert loaded.batch == 5
+    assert outputs[0].shape == (5, 2)
+    assert "cannot be cast" in refused(asked("net.pt2", tmp_path, precision="fp16")).message
+    (tmp_path / "wrong.pt2").write_bytes(b"nothing")
+    assert refused(asked("wrong.pt2", tmp_path)).kind == "model-unreadable"
+
+
+def test_what_torch_cannot_take_is_said(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    assert "onnxruntime" in refused(asked("net.onnx", tmp_path)).fix
+    assert "no data path" in refused(asked("smallcnn", data_path="pinned")).message
+    assert "--data-path" in refused(asked("smallcnn", data_path="pinned")).fix
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_without_a_gpu_cuda_is_refused_in_a_sentence() -> None:
+    error = refused(asked("smallcnn", device="cuda:0"))
+    assert error.kind in ("no-driver", "no-gpu")
+    assert error.fix
+    assert refused(asked("smallcnn", device="gpu")).kind == "usage"
