@@ -33,6 +33,7 @@ _OUTER_COOKIE = 0x1C849304
 _INNER_COOKIE = 0x1C849303
 _COOKIE_MASK = 0xFFFFFF0F  # the masked bits tell the width of a counter in older versions of the format
 _PAYLOAD_LIMIT = _INNER.size + _LENGTH * 9  # a counter takes at most 9 bytes
+_BATCH = 4096  # bytes of payloads decoded together: the arrays of more are large enough to be mapped anew each time
 _BLOB_LIMIT = 2 * _PAYLOAD_LIMIT  # base64 of what zlib could not shrink, with room
 
 Ints = NDArray[np.int64]
@@ -52,6 +53,22 @@ class Counts:
     def decode(cls, blob: str | bytes) -> Counts:
         """Those of a V2 blob, as `Histogram.decode`, in half its time. Raises ValueError as that does."""
         return cls(*_sparse(_payload(blob)))
+
+    @classmethod
+    def total(cls, blobs: Iterable[str | bytes]) -> Counts:
+        """The sum of V2 blobs, many of them in little more time than one. Raises ValueError where one is
+        none.
+        """
+        summed = np.zeros(_LENGTH, np.int64)
+        batch: list[bytes] = []
+        for payload in map(_payload, blobs):
+            batch.append(payload)
+            if sum(map(len, batch)) >= _BATCH:
+                np.add.at(summed, *_sparse(*batch))
+                batch.clear()
+        np.add.at(summed, *_sparse(*batch))
+        index = np.flatnonzero(summed)
+        return cls(index, summed[index])
 
     def compact(self) -> Counts:
         return self
@@ -299,29 +316,34 @@ def _payload(blob: str | bytes) -> bytes:
     return data[_INNER.size :]
 
 
-def _sparse(payload: bytes) -> tuple[Ints, Ints]:
-    """Index and count of each non-zero count of a ZigZag LEB128 payload, where a negative number is a run of
-    zeros.
+def _sparse(*payloads: bytes) -> tuple[Ints, Ints]:
+    """Index and count of each non-zero count of ZigZag LEB128 payloads, one payload after the other, where a
+    negative number is a run of zeros.
 
     A count of 2**55 or more would take the ninth byte; nothing real has it, and it is refused.
     """
-    data = np.frombuffer(payload, np.uint8)
-    if not len(data):
+    payloads = tuple(filter(None, payloads))
+    if not payloads:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    data = np.frombuffer(b"".join(payloads), np.uint8)
+    lasts = np.cumsum([len(payload) for payload in payloads]) - 1
     ends = np.flatnonzero(data < 0x80)
     starts = np.concatenate(([0], ends[:-1] + 1))
     widths = ends - starts + 1
-    if not len(ends) or ends[-1] != len(data) - 1 or int(widths.max()) > 8:
+    if (data[lasts] >= 0x80).any() or int(widths.max()) > 8:
         raise ValueError("not a histogram: a count is cut off or too large")
     place = np.arange(len(data)) - np.repeat(starts, widths)
     bits = (data & 0x7F).astype(np.int64) << (7 * place)
     zigzag = np.add.reduceat(bits, starts)
     numbers: Ints = (zigzag >> 1) ^ -(zigzag & 1)
     steps = np.where(numbers < 0, -numbers, 1)
-    if int(steps.max()) > _LENGTH or int(steps.sum()) > _LENGTH:
+    firsts = np.concatenate(([0], np.searchsorted(ends, lasts[:-1]) + 1))  # the first number of each payload
+    if int(steps.max()) > _LENGTH or int(np.add.reduceat(steps, firsts).max()) > _LENGTH:
         raise ValueError("not a histogram: it has more counts than its range")
     full = numbers > 0
     count = numbers[full]
     if float(count.astype(np.float64).sum()) >= 2.0**62:
         raise ValueError("not a histogram: its counts do not add up")
-    return (np.cumsum(steps) - steps)[full], count
+    index = np.cumsum(steps) - steps
+    index -= np.repeat(index[firsts], np.diff(np.append(firsts, len(numbers))))
+    return index[full], count

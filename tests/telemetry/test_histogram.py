@@ -13,7 +13,16 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from infertop.telemetry.histogram import DIGITS, HIGHEST, LOWEST, Histogram, index_of, lowest_of, value_of
+from infertop.telemetry.histogram import (
+    DIGITS,
+    HIGHEST,
+    LOWEST,
+    Counts,
+    Histogram,
+    index_of,
+    lowest_of,
+    value_of,
+)
 
 QS = (0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
@@ -213,3 +222,22 @@ def test_any_payload_decodes_or_is_a_value_error(payload: bytes) -> None:
         return
     assert decoded.n == decoded.counts.sum()
     assert (decoded.counts >= 0).all()
+
+
+def test_the_total_of_blobs_is_the_sum_of_their_histograms() -> None:
+    rng = np.random.default_rng(5)
+    parts = []
+    for n in (1, 300, 0, 20_000, 5):
+        part = Histogram()
+        part.record(rng.lognormal(13, 0.4, n).astype(np.int64))
+        parts.append(part)
+    total = Counts.total([part.encode() for part in parts])
+    summed = Histogram.of([part.compact() for part in parts]).compact()
+    assert np.array_equal(total.index, summed.index)
+    assert np.array_equal(total.count, summed.count)
+    assert Counts.total([]).n == 0
+
+
+def test_a_total_with_something_that_is_no_blob_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a histogram"):
+        Counts.total([Histogram().encode(), "HISTFAAA"])

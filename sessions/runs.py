@@ -1,0 +1,232 @@
+"""One run as the reducer follows it: what its `run` records say, merged, and what its ticks add up to."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..backends.configuration import Configuration
+from ..telemetry.histogram import Counts, Histogram
+from .latency import count, number, of_result, stages_of_result, summarise
+from .records import PHASES, STAGES, Key, Run, Tick, Verdict
+from .view import Latency, RunView
+
+RECENT = 30_000_000_000
+"""ns of the latency that counts as recent."""
+
+UNKNOWN = Configuration(backend="?", model="?")
+"""Of a run whose beginning lies in a gap."""
+
+_STALE = Latency(0, 0.0, 0, ())  # stands for one that must be computed anew
+_KEPT = ("service", "response", *STAGES)  # histograms that add up over the run
+_WAITING_LIMIT = 64  # seconds of blobs that may wait for being decoded
+_FIELDS = tuple(
+    name for name in Run.__struct_fields__ if name not in ("t", "run", "phase", "repeat", "progress")
+)
+
+
+def merged(known: Run, news: Run) -> Run:
+    """What is known of a run after another record of it: absent fields keep their value, progress is the phase's own."""
+    fresh = {name: value for name in _FIELDS if (value := getattr(news, name)) not in (None, "")}
+    if news.progress is not None or news.phase != known.phase:
+        fresh["progress"] = news.progress
+    if news.phase != known.phase:
+        fresh["t"] = news.t
+    return msgspec.structs.replace(known, phase=news.phase, repeat=known.repeat or news.repeat, **fresh)
+
+
+def same_configuration(a: Configuration, b: Configuration) -> bool:
+    """Whether two configurations measure the same, one of them perhaps as asked and the other as it was resolved.
+
+    What is resolved only once the model is loaded (batch, dims, threads) counts as equal where one side does not say.
+    """
+    if any(getattr(a, name) != getattr(b, name) for name in ("backend", "model", "precision", "data_path")):
+        return False
+    if (a.load, a.device, a.environment, a.batch or 1) != (b.load, b.device, b.environment, b.batch or 1):
+        return False
+    if any(a.dims[name] != b.dims[name] for name in a.dims.keys() & b.dims.keys()):
+        return False
+    own, other = dict(vars(a.options)), dict(vars(b.options))
+    if own["threads"] is None or other["threads"] is None:
+        own["threads"] = other["threads"] = None
+    return own == other
+
+
+class RunState:
+    """Follows one run. Times are session time, ns. The histograms are the same few however long the run is."""
+
+    def __init__(self, record: Run, t: int) -> None:
+        self.record = msgspec.structs.replace(record, t=t)
+        self.drops = 0
+        self.verdict: Verdict | None = None
+        self.start: int | None = None  # end of the warm-up
+        self.last: int | None = None  # newest tick with a request while measuring
+        self.covered: int | None = None  # `last` when the newest histogram came: what `requests` go up to
+        self.requests = 0
+        self._unsettled = 0  # requests of ticks whose histogram has not come yet
+        self._totals: dict[str, Histogram] = {}
+        self._waiting: dict[str, list[str]] = {}  # blobs by name, not yet in the totals
+        self._recent: deque[tuple[int, str]] = deque()
+        self._latency: Latency | None = None
+        self._window: tuple[tuple[int, int] | None, Latency | None] = (None, None)
+        self._enter(record.phase, t)
+
+    @property
+    def number(self) -> int:
+        return self.record.run
+
+    @property
+    def phase(self) -> str:
+        return self.record.phase
+
+    def _enter(self, phase: str, t: int) -> None:
+        if phase == "measure" and self.start is None:
+            self.start = t
+
+    def update(self, record: Run, t: int) -> None:
+        """Take another record of this run."""
+        self._enter(record.phase, t)
+        self.record = merged(self.record, msgspec.structs.replace(record, t=t))
+
+    def tick(self, tick: Tick, t: int) -> None:
+        """Take a tick of this run."""
+        self.drops = tick.drops
+        self._unsettled += tick.done
+        if tick.done and self.phase == "measure":
+            self.last = t
+        if not tick.h:
+            return
+        # A tick's `done` includes the warm-up, and requests that were left out of the histogram for being instrumented.
+        warm = 0
+        if "warmup" in tick.h:
+            warm = _total([tick.h["warmup"]]).n
+        settled, self._unsettled = self._unsettled, 0
+        blob = tick.h.get("service")
+        if blob is None:
+            return
+        self.requests += max(settled - warm, 0)
+        self.covered = self.last or t
+        for name in _KEPT:
+            if name in tick.h:
+                self._waiting.setdefault(name, []).append(tick.h[name])
+        if len(self._waiting["service"]) > _WAITING_LIMIT:
+            self._add_up()
+        self._recent.append((t, blob))
+        while self._recent and self._recent[0][0] <= t - RECENT:
+            self._recent.popleft()
+        self._latency = _STALE
+
+    def _add_up(self) -> None:
+        """Add the histograms that wait. They wait because a `key` often makes decoding them unnecessary."""
+        for name, blobs in self._waiting.items():
+            known = self._totals.get(name)
+            self._totals[name] = Histogram.of([*([known.compact()] if known else ()), _total(blobs)])
+        self._waiting = {}
+
+    def resume(self, key: Key, offset: int) -> None:
+        """Set the totals to what a `key` record says; `offset` is its segment's place in the session's time, ns."""
+        self.requests = key.requests
+        self.start = None if key.start is None else key.start + offset
+        self.covered = None if key.last is None else key.last + offset
+        if self.covered is not None:
+            self.last = max(self.covered, self.covered if self.last is None else self.last)
+        self._totals = {}
+        self._waiting = {name: [key.h[name]] for name in _KEPT if name in key.h}
+        self._latency = _STALE
+
+    def totals(self) -> dict[str, str]:
+        """The run's cumulative histograms, as a `key` record holds them."""
+        self._add_up()
+        return {name: histogram.encode() for name, histogram in self._totals.items()}
+
+    def _whole(self) -> Latency | None:
+        if self._latency is _STALE:
+            self._add_up()
+            service = self._totals.get("service")
+            self._latency = summarise(service) if service else None
+        return self._latency
+
+    def _lately(self, now: int) -> Latency | None:
+        """The service latency of the last 30 s before `now`."""
+        times = [t for t, _ in self._recent if t > now - RECENT]
+        span = (times[0], times[-1]) if times else None
+        if self._window[0] != span:
+            parts = _total([blob for t, blob in self._recent if t > now - RECENT])
+            self._window = (span, summarise(Histogram.of([parts])))
+        return self._window[1]
+
+    def view(self, now: int) -> RunView:
+        """The run as it stands at `now`; an ended one by its result alone, which is the same however it was read."""
+        record = self.record
+        common: dict[str, Any] = {
+            "run": record.run,
+            "configuration": record.configuration or UNKNOWN,
+            "phase": record.phase if record.phase in PHASES else "start",
+            "phase_since": record.t,
+            "progress": record.progress,
+            "note": record.note,
+            "inputs": tuple(record.inputs or ()),
+            "assumed": record.assumed or {},
+            "placement": record.placement,
+            "libraries": record.libraries or {},
+            "threads": record.threads,
+            "cache": record.cache,
+            "cold_start": record.cold_start,
+            "verdict": self.verdict,
+            "error": record.error,
+        }
+        if record.phase == "end":
+            return RunView(**common, **_outcome(record.result or {}), result=record.result)
+        latency = self._whole()  # brings the totals up to date
+        measured = (self.covered - self.start) / 1e9 if self.covered and self.start is not None else 0.0
+        samples = self.requests * (common["configuration"].batch or 1)
+        stages = {name: self._totals[name] for name in STAGES if name in self._totals}
+        return RunView(
+            **common,
+            requests=self.requests,
+            samples=samples,
+            measured_s=max(measured, 0.0),
+            throughput=samples / measured if measured > 0 else None,
+            latency=latency,
+            recent=self._lately(now),
+            stages={name: histogram.mean for name, histogram in stages.items()} or None,
+            stage_n=max((histogram.n for histogram in stages.values()), default=0),
+            drops=self.drops,
+        )
+
+
+def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a RunView that the result of an ended run gives."""
+    reasons = result.get("stability_reasons")
+    grade = result.get("stability")
+    return {
+        "requests": count(result.get("requests")),
+        "samples": count(result.get("samples")),
+        "measured_s": number(result.get("duration_s")) or 0.0,
+        "throughput": number(result.get("throughput")),
+        "latency": of_result(result),
+        "stages": stages_of_result(result),
+        "stage_n": count(result.get("stage_n")),
+        "grade": grade if grade in ("A", "B", "C") else None,
+        "grade_reasons": tuple(str(r) for r in reasons) if isinstance(reasons, list) else (),
+        "drops": count(result.get("dropped")),
+    }
+
+
+def _total(blobs: Sequence[str]) -> Counts:
+    """The sum of the blobs; what is no blob counts as none."""
+    try:
+        return Counts.total(blobs)
+    except ValueError:
+        return _total([blob for blob in blobs if _is_blob(blob)])
+
+
+def _is_blob(text: str) -> bool:
+    try:
+        Counts.decode(text)
+    except ValueError:
+        return False
+    return True

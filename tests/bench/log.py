@@ -1,0 +1,126 @@
+"""The log of an hour: its size, and how long opening, seeking and reading it take."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from infertop.sessions import frames
+from infertop.sessions.records import AnyRecord, Clock, Run
+from infertop.sessions.state import SessionState
+from infertop.tests.sessions.synthetic import INTERVAL, blob, configuration, event, header, start, tick
+
+TICKS = 14_400
+METRICS = 40
+STAGES = {"host": 0.02, "h2d": 0.3, "compute": 0.6, "d2h": 0.03}
+
+READER = """
+import random, sys, time
+from pathlib import Path
+import psutil
+from infertop.sessions.session import Session
+from infertop.sessions.state import SessionState
+clock = time.perf_counter
+path = Path(sys.argv[1])
+began = clock()
+session = Session(path)
+print("open", (clock() - began) * 1e3)
+for _ in range(9):
+    began = clock()
+    with Session(path): pass
+    print("open", (clock() - began) * 1e3)
+chosen = random.Random(1)
+for history in (240, 60):
+    for _ in range(100):
+        t = chosen.randrange(session.end)
+        began = clock()
+        session.seek(t, history).view(t)
+        print(f"seek{history}", (clock() - began) * 1e3)
+began = clock()
+for _ in session.range(0, session.end): pass
+print("decode", (clock() - began) * 1e3)
+began = clock()
+state = SessionState()
+segment = session.segments[0]
+state.apply(segment.header)
+for records in segment.read(0, len(segment)):
+    for record in records: state.apply(record)
+state.view()
+print("fold", (clock() - began) * 1e3)
+print("memory", psutil.Process().memory_info().rss / 1e6)
+"""
+
+
+def write_hour(path: Path, rate: int, sigma: float) -> None:
+    """An hour of one run at `rate` requests a second, lognormal latencies of about 0.44 ms."""
+    rng = np.random.default_rng(3)
+    seconds = []
+    for k in range(120):
+        latency = rng.lognormal(13 + 0.02 * np.sin(k / 9), sigma, rate)
+        timed = latency[: min(50, rate)]
+        blobs = {"service": blob(latency)}
+        for name, share in STAGES.items():
+            blobs[name] = blob(timed * share * rng.lognormal(0, 0.03, len(timed)) + 50)
+        seconds.append(blobs)
+    readings = [np.round(rng.normal(50, 10, METRICS), 1).tolist() for _ in range(400)]
+    head = header(METRICS)
+    state = SessionState()
+    state.apply(head)
+    with open(path, "wb") as file:
+        file.write(frames.encode_header(head))
+
+        def write(*records: AnyRecord) -> None:
+            for record in records:
+                state.apply(record)
+            file.write(frames.encode_frame(records))
+
+        def key(t: int) -> None:
+            write(state.key(t, Clock(head.clock.monotonic + t, head.clock.unix + t)))
+
+        write(start(1, 0))
+        write(Run(t=1, run=1, phase="warmup", configuration=configuration()))
+        write(Run(t=2, run=1, phase="measure"))
+        key(3)
+        for n in range(TICKS):
+            h = seconds[n // 4 % 120] if n % 4 == 3 else None
+            q = [442_000 + n % 500, 497_000 + n % 700, 530_000 + n % 900]
+            write(tick(n, metrics=METRICS, m=readings[n % 400], run=1, done=rate // 4, q=q, h=h))
+            if n % 240 == 239:
+                key((n + 1) * INTERVAL)
+            if n % 360 == 17:
+                write(event((n + 1) * INTERVAL))
+
+
+def main() -> None:
+    """Prints one row for each rate and width of the latencies. Budgets: 15 MB an hour, open 50 ms, seek 30 ms."""
+    print(f"{'requests/s':>10} {'σ':>5} {'MB':>6}   {'open':>7}   seek, median p95 max of 100       decode   fold   memory")
+    for rate, sigma in ((300, 0.03), (1_000, 0.05), (20_000, 0.05), (20_000, 0.3)):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "0001.itlog.zst"
+            write_hour(path, rate, sigma)
+            size = path.stat().st_size / 1e6
+            out = subprocess.run(
+                [sys.executable, "-c", READER, directory], check=True, capture_output=True, text=True
+            ).stdout
+        found: dict[str, list[float]] = {}
+        for line in out.splitlines():
+            name, value = line.split()
+            found.setdefault(name, []).append(float(value))
+        seeks = []
+        for history in (240, 60):
+            times = sorted(found[f"seek{history}"])
+            seeks.append(f"{history} s: {times[50]:.0f} {times[95]:.0f} {times[-1]:.0f} ms")
+        print(
+            f"{rate:>10} {sigma:>5} {size:>6.1f}   {statistics.median(found['open']):>4.0f} ms   {', '.join(seeks)}   "
+            f"{found['decode'][0]:.0f} ms {found['fold'][0]:.0f} ms {found['memory'][0]:.0f} MB",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
