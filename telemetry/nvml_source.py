@@ -1,0 +1,178 @@
+"""The GPUs as a source of the sampler: every device of NVML's, each tier on its turn, through losses and
+returns.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from . import processes, tenants
+from .gpm import SHORTEST_NS
+from .gpu_reader import NAMES, GpuReader, Readings
+from .metrics import SECOND, Every, MetricSpec, Value
+from .nvml import Device, Nvml
+
+GPM_NS = SECOND // 2
+STATIC_NS = 10 * SECOND
+PROCESSES_NS = 5 * SECOND
+RETRY_NS, LONGEST_RETRY_NS = 5 * SECOND, 60 * SECOND
+
+
+class NvmlSource:
+    """Readings of every GPU that NVML lists. Without one it has no rows, and `reason()` says why.
+
+    Making it takes 0.1 to 0.3 s with a GPU: everything is read twice, so that the table says what can never
+    be read.
+    """
+
+    name = "NVML"
+
+    def __init__(
+        self,
+        interval_ns: int = SECOND // 4,
+        nvml: Nvml | None = None,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], object] = time.sleep,
+        blind: str | None = None,
+    ) -> None:
+        self.nvml = Nvml() if nvml is None else nvml
+        self._worker: int | None = None
+        self._messages: list[str] = []
+        # GPM every second tick; dear turns each on a tick of its own, so that no tick carries them all.
+        self._gpm_turn = Every(GPM_NS)
+        self._slow_turn = Every(SECOND, interval_ns)
+        self._static_turn = Every(STATIC_NS)
+        self._legacy_turn = Every(SECOND, 3 * interval_ns)
+        self._people_turn = Every(PROCESSES_NS)
+        self._retry_ns = RETRY_NS
+        self._retry_turn: Every | None = None
+        blind = tenants.blindness() if blind is None else blind
+        self.readers = [GpuReader(self.nvml, device, clock, blind) for device in self.nvml.devices]
+        self.specs: list[MetricSpec] = []
+        first = [self._everything(reader) for reader in self.readers]
+        if self.readers:
+            sleep((SHORTEST_NS + SHORTEST_NS // 10) / 1e9)
+        for reader, readings in zip(self.readers, first, strict=True):
+            self.specs += reader.settle(readings | reader.gpm.read(clock()))
+
+    @property
+    def calls(self) -> int:
+        return self.nvml.calls
+
+    def reason(self) -> str:
+        """Why there is no GPU to read, one sentence; empty where there is one."""
+        return self.nvml.reason()
+
+    def facts(self) -> list[dict[str, object]]:
+        """The devices for the header."""
+        return self.nvml.facts()
+
+    def tenants(self, uuid: str) -> tenants.Tenants:
+        """The processes on a device when they were last looked at; asked for a device that is not there,
+        unknown.
+        """
+        for reader in self.readers:
+            if reader.device.uuid == uuid:
+                return reader.tenants
+        return tenants.Tenants()
+
+    def set_worker(self, pid: int | None) -> None:
+        """Also looks at the processes at the next tick: a run begins or ends."""
+        self._worker = pid
+        self._people_turn = Every(PROCESSES_NS)
+
+    def messages(self) -> list[str]:
+        told, self._messages = self._messages, []
+        return told
+
+    def close(self) -> None:
+        for reader in self.readers:
+            reader.close()
+        self.nvml.close()
+
+    def read(self, at_ns: int, now_ns: int) -> Sequence[Value]:
+        gpm, slow, static = (
+            self._gpm_turn.due(at_ns),
+            self._slow_turn.due(at_ns),
+            self._static_turn.due(at_ns),
+        )
+        legacy, people = self._legacy_turn.due(at_ns), self._people_turn.due(at_ns)
+        self._recover(at_ns)
+        values: list[Value] = []
+        for reader in self.readers:
+            readings: Readings = {}
+            if not reader.device.lost:
+                readings = reader.cheap()
+                if gpm:
+                    readings |= reader.monitor(readings["util"])
+                if slow:
+                    readings |= reader.slow()
+                if static:
+                    readings |= reader.static()
+                if legacy and reader.pcie_source == "legacy":
+                    readings |= reader.legacy()
+                if people:
+                    readings |= reader.people(self._own())
+                if reader.device.lost:
+                    self._lose(reader.device)
+            values += [readings[name].value if name in readings else None for name in NAMES]
+        return values
+
+    def read_all(self) -> Sequence[Value]:
+        """One value for each row, every tier read now; the time since the source was made is what rates are
+        over.
+        """
+        values: list[Value] = []
+        for reader in self.readers:
+            readings = self._everything(reader)
+            if reader.pcie_source == "legacy":
+                readings |= reader.legacy() | reader.legacy()
+            values += [readings[name].value if name in readings else None for name in NAMES]
+        return values
+
+    def _everything(self, reader: GpuReader) -> Readings:
+        cheap = reader.cheap()
+        return (
+            cheap
+            | reader.slow()
+            | reader.static()
+            | reader.people(self._own())
+            | reader.monitor(cheap["util"])
+        )
+
+    def _own(self) -> list[int]:
+        """This process, the worker and what the worker started."""
+        worker = self._worker
+        return [os.getpid()] if worker is None else [os.getpid(), worker, *processes.descendants(worker)]
+
+    def _lose(self, device: Device) -> None:
+        self._messages.append(f"GPU {device.index} ({device.name}) is lost: {device.lost}")
+        if self._retry_turn is None:
+            self._retry_ns = RETRY_NS
+            self._retry_turn = Every(self._retry_ns, self._retry_ns)
+
+    def _recover(self, at_ns: int) -> None:
+        """While a GPU is lost, start NVML anew after 5 s, then ever less often, and take every device by its
+        UUID.
+        """
+        if self._retry_turn is None or not self._retry_turn.due(at_ns):
+            return
+        lost = [reader for reader in self.readers if reader.device.lost]
+        self.nvml.restart()
+        for reader in self.readers:
+            device = reader.device
+            if device.lost and reader not in lost:
+                self._messages.append(f"GPU {device.index} ({device.name}) is lost: {device.lost}")
+            elif not device.lost:
+                reader.again()
+                if reader in lost:
+                    self._messages.append(f"GPU {device.index} ({device.name}) is back")
+        if any(reader.device.lost for reader in self.readers):
+            self._retry_ns = min(2 * self._retry_ns, LONGEST_RETRY_NS)
+            self._retry_turn = Every(self._retry_ns, self._retry_ns)
+            self._retry_turn.due(at_ns)
+        else:
+            self._retry_turn = None
