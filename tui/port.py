@@ -32,6 +32,7 @@ class Mark:
     t: int  # ns, session time
     kind: str  # "run", "event", "warn", "error"
     label: str = ""
+    backend: str = ""  # of a run: its full name
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,9 @@ class SessionPort(Protocol):
 
     def configuration(self, model: str) -> Configuration:
         """What measuring `model` means by default here. May raise MeasureError with suggestions. Called off the event loop."""
+
+    def switch(self, configuration: Configuration, backend: str) -> Configuration:
+        """The same measured by another backend, on the device that it runs on."""
 
     def precisions(self, backend: str) -> Sequence[str]:
         """What `p` goes through for this backend."""

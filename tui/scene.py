@@ -39,7 +39,6 @@ class Scene:
     footer: tuple[tuple[str, str], ...] = ()  # (key, short text), most important first
     whole: bool = False  # percentiles of the whole run, not of the last 30 s
     frozen: bool = False
-    behind: float = 0.0  # s by which a frozen picture is older than the session
     slow_link: bool = False
     live: bool = True
     cursor: Cursor | None = None

@@ -38,16 +38,20 @@ GPU_METRICS = (
     Metric("gpu0.tensor_active", "%"),
     Metric("gpu0.dram_active", "%"),
     Metric("gpu0.clock_sm", "MHz"),
-    Metric("gpu0.temperature", "C"),
+    Metric("gpu0.temperature", "°C"),
     Metric("gpu0.pcie_rx", "B/s"),
     Metric("gpu0.pcie_tx", "B/s"),
     Metric("gpu0.memory_used", "B"),
     Metric("gpu0.power", "W"),
+    Metric("gpu0.pcie_ceiling", "B/s"),
+    Metric("gpu0.memory_total", "B"),
+    Metric("gpu0.power_limit", "W"),
 )
 _MEANS = {
     "host.cpu": 48, "worker.cpu": 96, "host.memory_used": 6.2e9, "worker.rss": 4.1e8, "engine.cpu": 0.9, "host.load1": 1.2,
     "gpu0.util": 98, "gpu0.sm_active": 22, "gpu0.tensor_active": 11, "gpu0.dram_active": 14, "gpu0.clock_sm": 1755,
     "gpu0.temperature": 47, "gpu0.pcie_rx": 5.3e9, "gpu0.pcie_tx": 1.1e8, "gpu0.memory_used": 1.2e9, "gpu0.power": 361,
+    "gpu0.pcie_ceiling": 63.0e9, "gpu0.memory_total": 85.5e9, "gpu0.power_limit": 700,
 }  # fmt: skip
 
 BACKENDS = (
@@ -81,16 +85,7 @@ def header(gpu: bool = False) -> Header:
             "allowed_cores": [0, 1],
             "memory": 16_600_000_000,
         },
-        gpus=[
-            {
-                "name": "NVIDIA H100 80GB HBM3",
-                "memory": 85_500_000_000,
-                "pcie_ceiling": 63.0e9,
-                "power_limit": 700.0,
-            }
-        ]
-        if gpu
-        else [],
+        gpus=[{"name": "NVIDIA H100 80GB HBM3", "memory": 85_500_000_000}] if gpu else [],
         gpu_status="" if gpu else "no NVIDIA driver answers here: libnvidia-ml.so.1 was not found",
         driver="580.159" if gpu else None,
     )

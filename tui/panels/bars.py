@@ -51,7 +51,7 @@ def _state(scene: Scene) -> Row:
     if scene.slow_link:
         out = (("slow link", "head-two"), ("  ", "head"))
     if scene.frozen:
-        out = (*out, (f"‖ frozen {span(scene.behind)}", "head-two"), ("  ", "head"))
+        out = (*out, ("‖ frozen", "head-two"), ("  ", "head"))
     if view.gaps:
         out = (*out, (f"{view.gaps} gap{'s' if view.gaps > 1 else ''}", "head-two"), ("  ", "head"))
     time = span(max(0, view.now) / 1e9)

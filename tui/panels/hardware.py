@@ -26,12 +26,12 @@ _STALE = 12.0  # s after which a reading is shown as old; the slowest are read e
 class Reading:
     """A row of a panel: its label, the metrics that may serve (the first that can be read here does), and the top of its scale.
 
-    `top` None steps with the values; `unit` overrides the metric's.
+    `top` is a number, the metric that holds it, or None: it then steps with the values.
     """
 
     label: str
     ids: tuple[str, ...]
-    top: float | None = 100.0
+    top: float | str | None = 100.0
     style: str = "one"
 
 
@@ -68,7 +68,8 @@ def readings(scene: Scene, wanted: Sequence[Reading], width: int, height: int) -
         column = history.metrics[:, place] if history.metrics.shape[1] > place else np.empty(0)
         shown = column[-max(1, room) :]
         known = shown[np.isfinite(shown)]
-        top = reading.top or step_up(float(known.max()) * 1.05 if len(known) and known.max() > 0 else 1.0)
+        fixed = scene.view.values.get(reading.top) if isinstance(reading.top, str) else reading.top
+        top = fixed or step_up(float(known.max()) * 1.05 if len(known) and known.max() > 0 else 1.0)
         if room < 6:
             rows.append(head)
             continue
@@ -108,11 +109,19 @@ def gpu_title(scene: Scene) -> Row:
 
 _GPU = (
     Reading("util", ("gpu0.util",)),
-    Reading("SM", ("gpu0.sm_active", "gpu0.sm")),
-    Reading("tensor", ("gpu0.tensor_active", "gpu0.tensor")),
-    Reading("DRAM", ("gpu0.dram_active", "gpu0.dram")),
-    Reading("SM clock", ("gpu0.clock_sm", "gpu0.clock"), None, "three"),
+    Reading("SM", ("gpu0.sm_active",)),
+    Reading("tensor", ("gpu0.tensor_active",)),
+    Reading("DRAM", ("gpu0.dram_active", "gpu0.memory_util")),
+    Reading("SM clock", ("gpu0.clock_sm",), None, "three"),
     Reading("temp", ("gpu0.temperature",), 100.0, "three"),
+    Reading("occupied", ("gpu0.occupancy",)),
+)
+_LINK = (
+    Reading("PCIe RX", ("gpu0.pcie_rx",), "gpu0.pcie_ceiling", "two"),
+    Reading("PCIe TX", ("gpu0.pcie_tx",), "gpu0.pcie_ceiling", "two"),
+    Reading("memory", ("gpu0.memory_used",), "gpu0.memory_total"),
+    Reading("power", ("gpu0.power_instant", "gpu0.power"), "gpu0.power_limit", "three"),
+    Reading("· others", ("gpu0.other_memory",), "gpu0.memory_total"),
 )
 
 
@@ -129,17 +138,9 @@ def link_title(scene: Scene) -> Row:
 
 
 def link_body(scene: Scene, width: int, height: int) -> list[Row]:
-    gpu = _gpu(scene)
-    if gpu is None:
+    if _gpu(scene) is None:
         return _no_gpu(scene, width, height)
-    ceiling = gpu.get("pcie_ceiling")
-    wanted = (
-        Reading("PCIe RX", ("gpu0.pcie_rx",), ceiling, "two"),
-        Reading("PCIe TX", ("gpu0.pcie_tx",), ceiling, "two"),
-        Reading("memory", ("gpu0.memory_used",), gpu.get("memory")),
-        Reading("power", ("gpu0.power",), gpu.get("power_limit"), "three"),
-    )
-    return readings(scene, wanted, width, height) or said(
+    return readings(scene, _LINK, width, height) or said(
         "no reading of this GPU's link is in the session", width, height
     )
 
@@ -169,12 +170,13 @@ def host_body(scene: Scene, width: int, height: int) -> list[Row]:
     cores = core_count(header.host) or 1
     total = header.host.get("memory_limit") or header.host.get("memory")
     total = float(total) if isinstance(total, int | float) and math.isfinite(total) else None
+    worker_memory = Reading("· worker", ("worker.rss",), total, "two")
     wanted = [
         Reading("CPU", ("host.cpu",)),
         Reading("· worker", ("worker.cpu",), 100.0 * cores, "two"),
         Reading("memory", ("host.memory_used",), total),
+        *([worker_memory] if height >= 5 else []),
         Reading("engine", ("engine.cpu",), 100.0, "three"),
-        Reading("worker mem", ("worker.rss",), total, "two"),
         Reading("load", ("host.load1",), None),
         Reading("clock", ("host.frequency",), None, "three"),
     ]

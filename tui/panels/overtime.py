@@ -22,7 +22,7 @@ _HEAT_FROM = 9  # rows from which the heat strip has room
 
 def title(scene: Scene) -> Row:
     top = scene.tops.get("latency")
-    unit: Row = ((f" {unit_for(top).name}", "dim"),) if top else EMPTY
+    unit: Row = ((f", {unit_for(top).name}", "dim"),) if top else EMPTY
     return (("latency each second", "title"), *unit)
 
 

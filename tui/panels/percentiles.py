@@ -27,7 +27,7 @@ def title(scene: Scene) -> Row:
     if run is None or run.latency is None:
         return (("latency", "title"),)
     unit = _unit(run).name
-    out: Row = (("latency", "title"), (f" {unit}", "dim"))
+    out: Row = (("latency", "title"), (f", {unit}", "dim"))
     if run is not scene.view.run:
         out = (*out, (f"  of {short_backend(scene.view, run.configuration)}, measured before", "two"))
     return out

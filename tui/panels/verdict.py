@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ...sessions.view import RunView
+from ...sessions.view import RunView, View
 from ..naming import differences, short_backend
 from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
 from ..render.meter import meter
 from ..render.numbers import count, number, seconds, span
 from ..scene import Message, Scene, baseline, shown_run
 from .states import PHASE_WORDS
+
+_REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
 _STEPS = ("import", "load", "warmup", "measure")
 _STEP_NAMES = {"warmup": "warm-up"}
@@ -34,6 +36,21 @@ def verdict(scene: Scene, width: int) -> list[Row]:
             "q leaves; infertop starts a new session" if scene.live else "",
             width,
         )
+    if run is not None and run.error is not None and run.error.kind == "stopped":
+        return _lines(
+            ("■ STOPPED", "two-strong"), run.error.message, run.error.fix if scene.live else "", width
+        )
+    if (failed := just_failed(view)) is not None and run is not None:
+        assert failed.error is not None
+        more = "o shows the captured output" if failed.error.detail else ""
+        on = f"{short_backend(view, run.configuration)} carries on"
+        text = f"{short_backend(view, failed.configuration)}: {failed.error.message}"
+        return _lines(
+            ("✕ FAILED", "bad"),
+            text,
+            " · ".join(part for part in (failed.error.fix, more, on) if part),
+            width,
+        )
     if run is not None and run.error is not None:
         name = short_backend(view, run.configuration)
         more = "o shows the captured output" if run.error.detail else ""
@@ -55,6 +72,17 @@ def verdict(scene: Scene, width: int) -> list[Row]:
     if view.verdict is not None:
         return _diagnosis(scene, width)
     return _measuring(scene, run, width)
+
+
+def just_failed(view: View) -> RunView | None:
+    """The run that failed and in whose place the present one carries on; forgotten once that has been measured for a while."""
+    run = view.run
+    if run is None or not view.runs or run.error is not None or run.measured_s > _REMEMBERED_S:
+        return None
+    last = next((r for r in reversed(view.runs) if r.run < run.run), None)
+    if last is None or last.run != run.run - 1 or last.error is None or last.error.kind == "stopped":
+        return None
+    return last
 
 
 def _lines(head: tuple[str, str], text: str, second: str, width: int) -> list[Row]:

@@ -113,6 +113,44 @@ def beside(blocks: Sequence[tuple[Sequence[Row], int]], height: int) -> list[Row
     return rows
 
 
+def part(row: Row, start: int, end: int) -> Row:
+    """The cells from `start` up to `end`; half of a wide character is a blank."""
+    out: list[tuple[str, str]] = []
+    x = 0
+    for text, style in row:
+        size = cell_len(text)
+        if x < end and x + size > start:
+            piece = text
+            if x + size > end:
+                piece = set_cell_size(piece, end - x)
+            if x < start:
+                piece = _tail(piece, start - x)
+            out.append((piece, style))
+        x += size
+    return fit(tuple(out), end - start)
+
+
+def _tail(text: str, skip: int) -> str:
+    """The text without its first `skip` cells."""
+    x = 0
+    for i, character in enumerate(text):
+        if x >= skip:
+            return " " * (x - skip) + text[i:]
+        x += cell_len(character)
+    return " " * (x - skip)
+
+
+def lay(rows: Sequence[Row], x: int, y: int, over: Sequence[Row], width: int) -> list[Row]:
+    """Rows of `width` cells with a block laid over them, its first cell at (x, y)."""
+    out = list(rows)
+    for i, top in enumerate(over):
+        if 0 <= y + i < len(out):
+            below = out[y + i]
+            end = min(width, x + length(top))
+            out[y + i] = (*part(below, 0, x), *part(top, 0, end - x), *part(below, end, width))
+    return out
+
+
 def words(parts: Iterable[Row], separator: Row, width: int) -> Row:
     """As many whole parts as fit, joined."""
     out: Row = ()

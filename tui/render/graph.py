@@ -63,14 +63,13 @@ def graph(
             (level[None, :] > bases) & (level[None, :] <= bases + levels), level[None, :] - bases, 0
         )
         there = place > 0
-        # A dot within its own bar is the bar's end; one in the same cell above it is merged into the cell.
+        # A dot within its own bar is the bar's end; one in the same cell above it is merged into the cell, which stays the bar's.
         merged = there & (inside > 0) & (place > inside)
         alone = there & (inside == 0)
         points = (_DOT_ASCII if glyphs.ascii else _DOT)[place]
         region[0][alone], region[1][alone] = points[alone], 2
         if not glyphs.ascii:
             region[0][merged] = region[0][merged] | points[merged]
-        region[1][merged] = 2
         over = np.isfinite(above) & (above > top * (1 + 1e-9))
     else:
         over = np.isfinite(values) & (values > top * (1 + 1e-9))

@@ -1,0 +1,244 @@
+"""The app: polls a session, paints what is new, and routes keys to actions. What these do lies in the modules beside it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.theme import Theme
+
+from ..backends.errors import MeasureError
+from ..sessions.view import View
+from . import playback, screens
+from .actions import DIGITS, Situation, bound, footer, named
+from .background import Background
+from .control import Control
+from .dashboard import Dashboard
+from .driver import driver_class
+from .overlays import Overlay
+from .port import SessionPort, nothing
+from .render.cells import ASCII, BRAILLE
+from .scene import Message, Scene
+from .theme import THEMES, default_glyphs, default_theme, ground, styles
+
+POLL_S = 0.1
+PAINT_S = 0.225  # a little below a tick of 250 ms; faster ticks are not painted one by one
+MESSAGE_S = 8.0
+SLOW_LINK_S = 5.0  # how long a skipped frame is shown
+
+
+class InfertopApp(App[int], inherit_bindings=False):
+    """The live screen and the replay: the same but for the port and its keys."""
+
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "infertop"
+
+    def __init__(self, port: SessionPort, *, choose: bool = False) -> None:
+        super().__init__(driver_class=driver_class(), ansi_color=None)
+        self.port = port
+        self.view = nothing()
+        self.control = Control(port)
+        self.dashboard = Dashboard()
+        self.overlay: Overlay | None = None
+        self.message: Message | None = None
+        self.failure: Message | None = None
+        self.frozen: View | None = None
+        self.whole = False
+        self.look = default_theme(self.console.color_system)
+        self.glyphs = default_glyphs()
+        self.lookups = Background("infertop-lookups")
+        self._choose = choose
+        self._message_until = 0.0
+        self._painted = 0.0
+        self._due = True  # something is new since the last paint
+        self._skipped, self._slow_until = 0, 0.0
+
+    def get_default_screen(self) -> Dashboard:
+        return self.dashboard
+
+    def on_mount(self) -> None:
+        for name in THEMES:
+            back, text = ground(name)
+            self.register_theme(
+                Theme(
+                    f"infertop-{name}", back, background=back, foreground=text, ansi=back.startswith("ansi")
+                )
+            )
+        self.dress(self.look)
+        if not self.is_headless:
+            self._catch_signals()
+        driver: Any = self._driver
+        if hasattr(driver, "hung_up"):
+            driver.hung_up = lambda: self.exit(129, return_code=129)
+        self._poll()
+        if self._choose:
+            screens.choose_model(self)
+        self.set_interval(POLL_S, self._poll)
+
+    def _catch_signals(self) -> None:
+        """A signal leaves the terminal as it was, with the exit code that shells expect of it."""
+        for name, code in (("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 130)):
+            number = getattr(signal, name, None)
+            if number is None:
+                continue
+            leave: Callable[[], None] = lambda code=code: self.exit(code, return_code=code)  # type: ignore[misc]  # noqa: E731
+            try:
+                assert self._loop is not None
+                self._loop.add_signal_handler(number, leave)
+            except NotImplementedError:  # Windows
+                signal.signal(number, lambda *_, leave=leave: self.call_from_thread(leave))
+
+    # -- pictures
+
+    def _poll(self) -> None:
+        """Take the newest picture, and paint where something is new and the last paint is long enough ago."""
+        before = self.failure
+        try:
+            view = self.port.poll()
+            self.failure = None
+        except MeasureError as error:
+            view, self.failure = self.view, Message(error.message, error.fix, "error")
+        if view is not self.view or self.failure != before:
+            self._due = True
+            self.view = view
+            self.control.watch(view)
+        if self.control.message is not None:
+            self.say(self.control.message)
+            self.control.message = None
+        now = time.monotonic()
+        if self.message is not None and now > self._message_until:
+            self.message, self._due = None, True
+        self._watch_link(now)
+        if self._due and self.frozen is None and now - self._painted >= PAINT_S:
+            self.paint()
+
+    def _watch_link(self, now: float) -> None:
+        skipped = getattr(self._driver, "skipped", 0)
+        if skipped != self._skipped:
+            self._skipped, self._slow_until = skipped, now + SLOW_LINK_S
+
+    def situation(self) -> Situation:
+        return self.control.situation(self.view)
+
+    def paint(self) -> None:
+        """Draw now."""
+        self._painted, self._due = time.monotonic(), False
+        replay = self.port.replay
+        scene = Scene(
+            view=self.frozen or self.view,
+            glyphs=self.glyphs,
+            message=self.message,
+            footer=footer(self.situation()),
+            whole=self.whole,
+            frozen=self.frozen is not None,
+            slow_link=self._painted < self._slow_until,
+            live=self.port.live,
+            cursor=playback.cursor(replay) if replay is not None else None,
+            failure=self.failure,
+        )
+        self.dashboard.show(scene, self.overlay)
+
+    def say(self, message: Message | None) -> None:
+        """Show a message on the verdict line for a while; None takes it away."""
+        self.message = message
+        self._message_until = time.monotonic() + MESSAGE_S
+        self._due = True
+
+    def open(self, overlay: Overlay | None) -> None:
+        """Put an overlay in front, or close the one that is."""
+        self.overlay = overlay
+        self.paint()
+
+    def dress(self, look: str) -> None:
+        """Change the theme."""
+        self.look = look
+        self.theme = f"infertop-{look}"
+        self.dashboard.dress(styles(look), self.glyphs)
+
+    # -- keys
+
+    async def on_key(self, event: events.Key) -> None:
+        event.stop()
+        key = event.key
+        if key == "ctrl+c":
+            self.exit(130, return_code=130)
+        elif self.overlay is not None:
+            if self.overlay.press(key, event.character):
+                self.overlay = None
+            self.paint()
+        else:
+            context = "live" if self.port.live else "replay"
+            action = bound(key, context)
+            if action is not None:
+                self.perform(action.id, DIGITS.index(key) + 1 if key in DIGITS else 0)
+
+    def on_paste(self, event: events.Paste) -> None:
+        if self.overlay is not None:
+            self.overlay.paste(event.text)
+            self.paint()
+
+    def perform(self, name: str, digit: int = 0) -> None:
+        """Do an action, or say why it cannot be done."""
+        action = named(name)
+        self.say(None)
+        if why := action.objection(self.situation()):
+            self.say(Message(why, level="warn"))
+        elif action.group == "measure" and name != "model":
+            self.frozen = None
+            self.say(self._measure(name, digit))
+        elif action.group == "replay" and name != "go":
+            assert self.port.replay is not None
+            self.say(playback.perform(name, self.port.replay, self.view, digit))
+            self._poll()
+        else:
+            screens.perform(self, name)
+        if self.is_running:
+            self.paint()
+
+    def _measure(self, name: str, digit: int) -> Message | None:
+        control, view = self.control, self.view
+        if name == "backend":
+            return control.backend(view, digit)
+        if name in ("batch-up", "batch-down"):
+            return control.batch(view, 2.0 if name == "batch-up" else 0.5)
+        if name == "precision":
+            return control.precision(view)
+        if name == "again":
+            return control.again(view)
+        return control.load(view)
+
+    def toggle_freeze(self) -> None:
+        self.frozen = None if self.frozen is not None else self.view
+
+    def toggle_glyphs(self) -> None:
+        self.glyphs = BRAILLE if self.glyphs.ascii else ASCII
+        self.dress(self.look)
+
+    def redraw(self) -> None:
+        """Send every cell again."""
+        forget = getattr(self._driver, "forget", None)
+        if forget is not None:
+            forget()
+        else:
+            self.refresh(layout=True)
+
+
+def show(port: SessionPort, *, choose: bool = False) -> int:
+    """Run the screen on a session until it is left; returns the exit code. The session is closed, and the results are printed."""
+    from .farewell import farewell
+
+    app = InfertopApp(port, choose=choose)
+    try:
+        app.run(mouse=False)
+    finally:
+        port.close()
+    code = app.return_code or 0
+    text = farewell(app.view)
+    if text and code != 129:
+        sys.stdout.write(text + "\n")
+    return code

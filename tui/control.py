@@ -1,0 +1,129 @@
+"""The keys that change what is measured: each makes one absolute configuration out of the last one asked for, and sends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+from ..sessions.commands import Verb
+from ..sessions.view import View
+from .actions import BATCH_LIMIT, Situation
+from .background import Background
+from .naming import short_backend
+from .port import SessionPort
+from .scene import Message
+
+
+class Control:
+    """Commands to a live session. `message` is what the screen should say next, if anything."""
+
+    def __init__(self, port: SessionPort) -> None:
+        self._port = port
+        self._background = Background("infertop-commands")
+        self._asked: Configuration | None = None
+        self._since = -1  # number of the run that was present when it was asked for
+        self._ids: set[str] = set()
+        self._seen = -1  # t of the newest event that was looked at
+        self.message: Message | None = None
+
+    def situation(self, view: View) -> Situation:
+        """What actions are judged by."""
+        base = self._base(view)
+        precisions = tuple(self._port.precisions(base.backend)) if base is not None and base.backend else ()
+        return Situation(view, self._port.live, base, precisions)
+
+    def _base(self, view: View) -> Configuration | None:
+        """What a change starts from: what was asked for last, so that keys pressed quickly add up; else what runs."""
+        if self._asked is not None:
+            return self._asked
+        return view.run.configuration if view.run is not None else None
+
+    def watch(self, view: View) -> bool:
+        """Take note of a new picture: what was asked for has arrived, or was refused. True where there is a message."""
+        if self._asked is not None and view.run is not None and view.run.run > self._since:
+            same = view.run.configuration.backend == self._asked.backend or not self._asked.backend
+            if same and view.run.phase in ("measure", "end"):
+                self._asked = None
+        answer = None
+        for event in view.events:
+            if event.t > self._seen and event.id in self._ids and event.level != "info":
+                answer = Message(event.text, str(event.data.get("fix", "")), event.level)
+                self._asked = None
+        if view.events:
+            self._seen = max(self._seen, view.events[-1].t)
+        self.message = answer or self.message
+        return answer is not None
+
+    def backend(self, view: View, number: int) -> Message | None:
+        """Switch to the backend with this digit; one that cannot be used says why, and what to do."""
+        if number > len(view.backends):
+            return Message(
+                f"there is no backend {number}", f"1 to {len(view.backends)} are in the second line", "warn"
+            )
+        chosen = view.backends[number - 1]
+        if chosen.usable is False:
+            return Message(
+                f"{chosen.short} cannot be used here: {chosen.reason or 'no reason is known'}",
+                chosen.fix,
+                "warn",
+            )
+        base = self._base(view)
+        if base is None:
+            return Message("no model is loaded", "m chooses one", "warn")
+        return self._configure(view, self._port.switch(base, chosen.name), f"switching to {chosen.short}")
+
+    def batch(self, view: View, factor: float) -> Message | None:
+        base = self._base(view)
+        assert base is not None
+        size = min(BATCH_LIMIT, max(1, int((base.batch or 1) * factor)))
+        return self._configure(view, replace(base, batch=size), f"batch {size}")
+
+    def precision(self, view: View) -> Message | None:
+        base = self._base(view)
+        assert base is not None
+        known = list(self._port.precisions(base.backend))
+        place = known.index(base.precision) + 1 if base.precision in known else 0
+        following = known[place % len(known)]
+        return self._configure(view, replace(base, precision=following), f"precision {following}")
+
+    def again(self, view: View) -> Message | None:
+        base = self._base(view)
+        assert base is not None
+        return self._send(view, "start", None, "measuring the same again")
+
+    def load(self, view: View) -> Message | None:
+        """Stop what runs or loads; start it where it has stopped."""
+        stopped = view.run is None or view.run.phase == "end"
+        return self._send(
+            view,
+            "start" if stopped else "stop",
+            None,
+            "starting the load" if stopped else "stopping the load",
+        )
+
+    def model(self, view: View, configuration: Configuration) -> Message | None:
+        return self._configure(view, configuration, f"loading {configuration.model}")
+
+    def _configure(self, view: View, configuration: Configuration, words: str) -> Message | None:
+        self._asked = configuration
+        return self._send(view, "configure", configuration, words)
+
+    def _send(
+        self, view: View, verb: Verb, configuration: Configuration | None, words: str
+    ) -> Message | None:
+        self._since = view.run.run if view.run is not None else -1
+        if verb != "configure":
+            self._asked = None
+
+        def sent(name: str | None, error: MeasureError | None) -> None:
+            if error is not None:
+                self._asked = None
+                self.message = Message(error.message, error.fix, "error")
+            elif name is not None:
+                self._ids.add(name)
+
+        self._background.do(lambda: self._port.send(verb, configuration), sent)
+        if configuration is not None and view.run is not None and view.run.phase == "measure":
+            return Message(f"{words}; {short_backend(view, view.run.configuration)} goes on until then")
+        return Message(words)

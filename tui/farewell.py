@@ -1,0 +1,54 @@
+"""What stays on the ordinary screen after quitting: the results, the session's name, and the commands to go on with."""
+
+from __future__ import annotations
+
+from ..sessions.view import RunView, View
+from .naming import command, model_name
+from .render.cells import clean
+from .render.numbers import UNKNOWN, count, duration, number
+
+_RUNS = 8  # the last runs that are listed
+
+
+def farewell(view: View) -> str:
+    """A few lines of plain text; empty where there is nothing to tell."""
+    runs = [run for run in view.runs if run.latency is not None]
+    if view.run is not None and view.run.latency is not None and all(r.run != view.run.run for r in runs):
+        runs.append(view.run)
+    lines: list[str] = []
+    if runs:
+        rows = [_row(view, run) for run in runs[-_RUNS:]]
+        heads = ("backend", "model", "precision", "batch", "n", "p50", "p99", "samples/s")
+        widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+        left = (0, 1, 2)
+        for row in (heads, *rows):
+            cells = [
+                c.ljust(w) if i in left else c.rjust(w)
+                for i, (c, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append("  ".join(cells).rstrip())
+        lines.append("")
+    if view.header is not None and view.header.recording:
+        lines.append(f"session {clean(view.header.session)}: infertop replay {clean(view.header.session)}")
+    last = runs[-1] if runs else view.run
+    if last is not None and last.configuration.backend:
+        lines.append(f"the same without the screen: {clean(command(last.configuration))}")
+    return "\n".join(lines)
+
+
+def _row(view: View, run: RunView) -> tuple[str, ...]:
+    c = run.configuration
+    assert run.latency is not None
+    known = {q.q: q.value for q in run.latency.quantiles}
+    name = clean(c.label)
+    batch = str(c.batch) if c.batch is not None else UNKNOWN
+    times = (duration(known.get(0.5)), duration(known.get(0.99)))
+    return (
+        name,
+        model_name(c.model),
+        c.precision,
+        batch,
+        count(run.requests),
+        *times,
+        number(run.throughput),
+    )

@@ -1,0 +1,56 @@
+"""The help screen: the keys of this context, and what the numbers on the screen mean."""
+
+from __future__ import annotations
+
+from .actions import ACTIONS, GROUPS, Situation
+from .render.cells import EMPTY, Row, wrap
+
+_MEANINGS = (
+    ("service latency", "from the first call made for a request until the host knows that it is complete"),
+    (
+        "p50, p99",
+        "percentiles of the service latency, from a histogram with 3 significant digits; warm-up is left out",
+    ),
+    (
+        "95 %",
+        "an interval that holds the true percentile with 95 % confidence whatever the distribution; ≥ or – where n is too small",
+    ),
+    ("grade", "A steady, B fair, C unsteady: whether the run's parts agree, and what disturbed it"),
+    ("samples/s", "samples of the measured requests, from the end of the warm-up to the last completion"),
+    (
+        "stages",
+        "means over the requests that were timed stage by stage; gap is what the stages do not explain",
+    ),
+    (
+        "graph",
+        "a column a second: the bar is p50, the dot the slowest request; ▲ is beyond the scale; ┊ another configuration",
+    ),
+    (
+        "heat",
+        "under the graph: a column a second, slow above fast, darker where more of the second's requests lie",
+    ),
+    ("curve", "latency over percentiles, a decade of the tail a step; grey is the run before"),
+    ("–", "not known; its reason stands beside it. 0 is always a reading"),
+)
+
+
+def rows(situation: Situation, width: int) -> list[Row]:
+    """The whole text of the help screen."""
+    out: list[Row] = []
+    for group, title in GROUPS:
+        actions = [a for a in ACTIONS if a.group == group and situation.context in a.contexts and a.keys]
+        if not actions:
+            continue
+        out.append(((title, "title"),))
+        for action in actions:
+            why = action.objection(situation)
+            line: Row = ((f"  {action.shown:<10}", "key"), (action.text, "dim" if why else "text"))
+            if why and len(action.text) + len(why) + 16 <= width:
+                line = (*line, (f"  ({why})", "dim"))
+            out.append(line)
+        out.append(EMPTY)
+    out.append((("What the numbers mean", "title"),))
+    for term, meaning in _MEANINGS:
+        for i, line_text in enumerate(wrap(meaning, max(20, width - 20))):
+            out.append(((f"  {term if i == 0 else '':<17}", "key"), (line_text, "text")))
+    return out
