@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions.headless import Measured
-from infertop.sessions.reader import Session
 from infertop.sessions.records import Run, Tick
+from infertop.sessions.session import Session
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions import kit
 
@@ -23,7 +23,8 @@ def _plugin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def records(tmp_path: Path, measured: Measured) -> list[object]:
-    return list(Session(tmp_path / measured.session).records())
+    with Session(tmp_path / measured.session) as session:
+        return [record for _, record in session.range(0, session.end + 1)]
 
 
 def test_the_result_agrees_with_itself_and_with_the_log(tmp_path: Path) -> None:
