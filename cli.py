@@ -312,10 +312,22 @@ def ls(sessions_dir: str | None) -> int:
     from .sessions import store, units
 
     rows = [
-        (info.name, info.state, info.started, units.size(info.bytes), info.model)
+        (
+            info.name,
+            info.state,
+            info.started,
+            units.duration(info.duration_s),
+            units.size(info.bytes),
+            str(info.runs),
+            info.headline,
+        )
         for info in store.listing(sessions_dir)
     ]
-    return _print_table(("session", "state", "started", "size", "model"), rows)
+    if not rows:
+        say("there are no sessions yet; infertop MODEL and infertop run MODEL make one")
+        return 0
+    heading = ("session", "state", "started", "time", "size", "runs", "fastest, or what is wrong")
+    return _print_table(heading, rows, right=("time", "size", "runs"))
 
 
 @cli.command(short_help="List backends, and what the unusable ones need.")
@@ -358,12 +370,11 @@ def models() -> int:
     return _print_table(("model", "sample", "what it is"), rows)
 
 
-def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> int:
     from .sessions import lines, texts
 
-    for line in lines.table(
-        [heading, *([texts.line(cell) for cell in row] for row in rows)], [False] * len(heading)
-    ):
+    cells = [heading, *([texts.line(cell) for cell in row] for row in rows)]
+    for line in lines.table(cells, [name in right for name in heading]):
         click.echo(line)
     return 0
 

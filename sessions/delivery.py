@@ -48,7 +48,7 @@ def deliver(
                 problems.append(error)
     for result in document["results"]:
         if result["error"]:
-            say(output.error_line(result))
+            say("\n".join([output.error_line(result), *output.detail_lines(result)]))
     to_stdout = next((form for form, target in targets.items() if target == output.STDOUT), None)
     if to_stdout is None:
         sys.stdout.write(output.as_text(document, judgements))

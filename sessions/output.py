@@ -24,6 +24,9 @@ from .units import milliseconds
 
 STDOUT = "-"
 
+DETAIL_LINES = 12
+"""Of the end of a runtime's output or a traceback; the whole is in the JSON document and in the log."""
+
 Document = Mapping[str, Any]
 
 
@@ -272,6 +275,12 @@ def error_line(result: Result) -> str:
     """`onnxruntime-cpu: message; fix` of a result that has an error."""
     error = result["error"]
     return sentence(f"{result['backend']}: {error['message']}", error["fix"])
+
+
+def detail_lines(result: Result) -> list[str]:
+    """The end of the runtime's own words, set off from ours."""
+    lines = texts.block(result["error"].get("detail", "")).rstrip().splitlines()
+    return [f"  | {line}" for line in lines[-DETAIL_LINES:]]
 
 
 def gate_line(judgement: Judgement) -> str:

@@ -77,7 +77,7 @@ def blank_result(
         "data_path": configuration.data_path,
         "load": configuration.load,
         "status": status,
-        "error": None if error is None else {"kind": error.kind, "message": error.message, "fix": error.fix},
+        "error": None if error is None else error.as_dict(),
         "requests": 0,
         "samples": 0,
         "duration_s": None,

@@ -94,7 +94,7 @@ def test_an_error_decides_the_status(kind: str, status: str) -> None:
     error = MeasureError(kind, "what", "do", "long detail")
     result = blank_result(CONFIGURATION, error=error)
     assert result["status"] == status
-    assert result["error"] == {"kind": kind, "message": "what", "fix": "do"}
+    assert result["error"] == {"kind": kind, "message": "what", "fix": "do", "detail": "long detail"}
 
 
 def test_the_document_lists_results_as_they_were_named_not_as_they_were_measured() -> None:
