@@ -11,17 +11,19 @@ import pytest
 from infertop.sessions.prober import probe
 from infertop.tests.sessions import kit
 
-CANDIDATES = ("python3.10", "python3.12", "python3.13", "python3.14", "python3.11")
+VERSIONS = ("3.10", "3.12", "3.13", "3.14", "3.11")
+"""3.10, the oldest that workers must run under, first."""
 
 
 def other_python() -> str | None:
-    """An interpreter of another version that starts; 3.10, the oldest that workers must run under, first."""
-    for name in CANDIDATES:
-        path = shutil.which(name)
-        if path is None or name.endswith(f".{sys.version_info.minor}"):
+    """An interpreter of another version that starts: on the path, or among pyenv's."""
+    for version in VERSIONS:
+        if version == f"3.{sys.version_info.minor}":
             continue
-        if subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
-            return path
+        installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
+        for path in (shutil.which(f"python{version}"), *map(str, installed)):
+            if path and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+                return path
     return None
 
 
