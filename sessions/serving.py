@@ -223,10 +223,14 @@ class Server:
         return replace(configuration, backend=name, device=registry.resolve(name).device)
 
     def _check(self, configuration: Configuration) -> None:
-        backend = (self._available or {}).get(configuration.backend)
-        if backend is not None and not backend.usable and configuration.environment is None:
+        """Refuse what cannot run before anything is stopped for it. What another interpreter has, its worker says."""
+        if configuration.environment is not None:
+            return
+        name = registry.resolve(configuration.backend).name
+        backend = (self._available or {}).get(name)
+        if backend is not None and not backend.usable:
             raise MeasureError(
-                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
+                "backend-missing", f"{name} cannot be used here: {backend.reason}", backend.fix
             )
 
     # -- runs
