@@ -186,6 +186,16 @@ def _with_interval(name: str) -> Callable[[Result], str]:
     return cell
 
 
+def _throughput(result: Result) -> str:
+    return units.rate(result["throughput"])
+
+
+def _throughput_with_interval(result: Result) -> str:
+    low, high = _bounds(result.get("throughput_ci95"))
+    text = _throughput(result)
+    return text if low is None or high is None else f"{text} [{units.rate(low)}, {units.rate(high)}]"
+
+
 def _heading(name: str) -> str:
     return name.replace("_", ".") + " ms"
 
@@ -211,6 +221,7 @@ def _columns(
     named: Sequence[Column],
     quantiles: Sequence[str],
     cell: Callable[[str], Callable[[Result], str]],
+    throughput: Callable[[Result], str],
 ) -> list[Column]:
     """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
     columns = [column for column in named if any(column[1](r) for r in results)]
@@ -219,7 +230,7 @@ def _columns(
             columns.append((name.replace("_", " "), itemgetter(name), False))
     columns += [(_heading(name), cell(name), True) for name in quantiles]
     columns += [
-        ("samples/s", lambda r: units.rate(r["throughput"]), True),
+        ("samples/s", throughput, True),
         ("n", lambda r: units.count(r["requests"]), True),
         ("stability", lambda r: r["stability"] or units.UNKNOWN, False),
     ]
@@ -231,7 +242,7 @@ def _columns(
 def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     """The table that `run` prints: fits 80 columns but for long dims and other data paths and loads."""
     results = document["results"]
-    columns = _columns(results, _CONFIGURATION, ("p50", "p99", "p99_9"), _quantile)
+    columns = _columns(results, _CONFIGURATION, ("p50", "p99", "p99_9"), _quantile, _throughput)
     rows = [[heading for heading, _, _ in columns], *([cell(r) for _, cell, _ in columns] for r in results)]
     lines = table(rows, [right for _, _, right in columns])
     lines += [
@@ -247,7 +258,9 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
     """Tables as GitHub draws them, with 95 % intervals where they are known, and the errors below."""
     results = document["results"]
     model = results[0]["model"] if results else ""
-    columns = _columns(results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval)
+    columns = _columns(
+        results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval, _throughput_with_interval
+    )
     lines = [
         f"### {_escaped(model)}",
         "",
@@ -255,7 +268,7 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
         "|" + "|".join("---:" if right else "---" for _, _, right in columns) + "|",
         *("| " + " | ".join(_escaped(cell(r)) for _, cell, _ in columns) + " |" for r in results),
         "",
-        "Service latency on the host's clock with its 95 % interval; "
+        f"Service latency on the host's clock{_methods(results)}; "
         f"session {_escaped(document['session'])}, infertop {document['infertop']}.",
     ]
     errors = [f"- {_escaped(error_line(r))}" for r in results if r["error"]]
@@ -263,6 +276,11 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
     for block in (errors, gates):
         lines += ["", *block] if block else []
     return "\n".join(lines) + "\n"
+
+
+def _methods(results: Sequence[Result]) -> str:
+    methods = list(dict.fromkeys(r["ci_method"] for r in results if r["ci_method"]))
+    return f", 95 % intervals ({_escaped(', '.join(methods))})" if methods else ""
 
 
 def _escaped(text: str) -> str:

@@ -168,8 +168,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         },
         "telemetry": _telemetry(good),
         "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),
-        "stability": max((r["stability"] for r in good if r["stability"]), default=None),
-        "stability_reasons": list(dict.fromkeys(reason for r in good for reason in r["stability_reasons"])),
+        **_stability(good),
         "dropped": sum(r["dropped"] or 0 for r in repeats),
         "repeats": list(repeats),
     }
@@ -281,6 +280,16 @@ def _stages(good: Sequence[Result]) -> dict[str, Any] | None:
         }
         for stage in STAGES
     }
+
+
+def _stability(good: Sequence[Result]) -> dict[str, Any]:
+    """The worst grade decides; its reasons are those of the first repeat that has it, and how many have it stands before them."""
+    letter = max((r["stability"] for r in good if r["stability"]), default=None)
+    if letter is None or letter == "A":
+        return {"stability": letter, "stability_reasons": []}
+    lowered = [r for r in good if r["stability"] == letter]
+    share = [] if len(lowered) == len(good) else [f"{len(lowered)} of {len(good)} repeats are {letter}"]
+    return {"stability": letter, "stability_reasons": [*share, *lowered[0]["stability_reasons"]]}
 
 
 def _telemetry(good: Sequence[Result]) -> dict[str, float | None]:

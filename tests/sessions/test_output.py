@@ -35,6 +35,7 @@ def result(backend: str = "onnxruntime-cpu", **fields: Any) -> dict[str, Any]:
         },
         "latency_ci95_ms": {"p50": [3.39, 3.41], "p90": [3.5, 3.7], "p99": [4.0, 4.3], "p99_9": [6.9, None]},
         "stages_ms": {"host": {"mean": 0.1, "p50": 0.1}, "h2d": None},
+        "ci_method": "block bootstrap",
         "stability": "A",
         "telemetry": {"host.cpu": 51.5},
         **fields,
@@ -105,6 +106,8 @@ def test_markdown_escapes_what_models_say() -> None:
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1, "every row has the same columns"
     assert "3.40 \\[3.39, 3.41\\]" in text
+    assert "2 346 \\[2 300, 2 400\\]" in text
+    assert "95 % intervals (block bootstrap)" in text
     assert "it \\|" in text
     assert "\x1b" not in text
     assert "gate passed: p99\\<4ms" in text

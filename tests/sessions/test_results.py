@@ -197,11 +197,14 @@ def test_stages_add_up_weighted_and_their_medians_are_not_averaged() -> None:
     assert merged["stage_n"] == 40
 
 
-def test_the_worst_grade_and_every_reason_stand() -> None:
+def test_the_worst_grade_stands_with_its_reasons() -> None:
     first, second, third = repeats(3)
     first |= {"stability": "B", "stability_reasons": ["spread"]}
-    second |= {"stability": "C", "stability_reasons": ["spread", "few"]}
+    second |= {"stability": "C", "stability_reasons": ["spread 12 %", "few"]}
     third |= {"stability": None}
     merged = merge([first, second, third])
     assert merged["stability"] == "C"
-    assert merged["stability_reasons"] == ["spread", "few"]
+    assert merged["stability_reasons"] == ["1 of 3 repeats are C", "spread 12 %", "few"]
+    alike = merge([second, second])
+    assert alike["stability_reasons"] == ["spread 12 %", "few"]
+    assert merge(repeats(2))["stability_reasons"] == []
