@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,10 @@ def main() -> int:
     reason = "internal error"
     try:
         reason = server.serve()
+    except Exception as error:
+        # The viewers read the log, so that is where a failure of the engine itself must be said.
+        text = f"the engine failed: {type(error).__name__}: {error}; this is a bug, please report it"
+        engine.say("fault", text, level="error", detail=traceback.format_exc())
     finally:
         server.close()
         engine.close(reason)

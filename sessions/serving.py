@@ -198,7 +198,7 @@ class Server:
                 f"{error.message}; {error.fix}" if error.fix else error.message,
                 level="error",
                 command=command,
-                kind=error.kind,
+                error=error.kind,
             )
             if engine.runner is None and self._good is None:
                 engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
