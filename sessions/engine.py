@@ -11,14 +11,14 @@ from typing import Any
 from .. import __version__
 from ..backends.errors import MeasureError
 from ..telemetry.host import HostSource, facts
-from ..telemetry.metrics import MetricSpec
+from ..telemetry.metrics import MetricSpec, Source
 from ..telemetry.nvml import Nvml
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sampler
 from . import outcome
 from .measurement import MetricMeans, TickNumbers
 from .plan import Task
-from .records import FORMAT, Clock, End, Event, Header, Metric, Record, Run, Tick
+from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, Tick
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
@@ -49,7 +49,7 @@ class Engine:
         self.results: list[dict[str, Any]] = []
         interval = round(settings.interval_s * 1e9)
         nvml = Nvml()
-        sources = [HostSource(), NvmlSource(interval, nvml)] if settings.telemetry else []
+        sources: list[Source] = [HostSource(), NvmlSource(interval, nvml)] if settings.telemetry else []
         self._sampler = Sampler(sources, interval)
         self._table = self._sampler.table
         clock = read_clock()
@@ -77,7 +77,7 @@ class Engine:
         """Session time: ns since the header's clock pair."""
         return time.monotonic_ns() - self._began
 
-    def emit(self, record: Record) -> None:
+    def emit(self, record: AnyRecord) -> None:
         """Write a record at once, as a frame of its own."""
         self._write([record])
 
@@ -87,7 +87,7 @@ class Engine:
         run = self.runner.run if self.runner else 0
         self.emit(Event(t=self.now(), kind=kind, text=text, level=level, id=command, run=run, data=data))
 
-    def _write(self, records: Sequence[Record]) -> None:
+    def _write(self, records: Sequence[AnyRecord]) -> None:
         for record in records:
             self.state.apply(record)
         self.writer.append(records)
@@ -173,7 +173,7 @@ class Engine:
         values = self._readings(runner)
         second = self._ticks % self._per_second == self._per_second - 1
         blobs = runner.measurement.take_second() if runner and second else None
-        records: list[Record] = [self._tick_record(runner, numbers, values, blobs, int(late))]
+        records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late))]
         if self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
             self.state.apply(records[0])

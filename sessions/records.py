@@ -39,7 +39,7 @@ class Clock(msgspec.Struct, frozen=True):
     unix: int
 
 
-class Header(Record, tag="header", kw_only=True):
+class Header(Record, tag="header", kw_only=True, frozen=True):
     format: str
     session: str
     segment: int
@@ -65,7 +65,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Run(Record, tag="run", kw_only=True):
+class Run(Record, tag="run", kw_only=True, frozen=True):
     """A run entered `phase`. What is known only from some phase on is null before it and need not be repeated after it."""
 
     t: int
@@ -86,7 +86,7 @@ class Run(Record, tag="run", kw_only=True):
     error: Fault | None = None  # with "end"
 
 
-class Tick(Record, tag="tick", kw_only=True):
+class Tick(Record, tag="tick", kw_only=True, frozen=True):
     """A quarter of a second (the header's `interval`)."""
 
     t: int
@@ -102,7 +102,7 @@ class Tick(Record, tag="tick", kw_only=True):
     late: int = 0  # ticks skipped before this one
 
 
-class Event(Record, tag="event", kw_only=True):
+class Event(Record, tag="event", kw_only=True, frozen=True):
     t: int
     kind: str
     text: str
@@ -120,7 +120,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     window: float | None = None  # s
 
 
-class Verdict(Record, tag="verdict", kw_only=True):
+class Verdict(Record, tag="verdict", kw_only=True, frozen=True):
     t: int
     run: int
     kind: str
@@ -130,7 +130,7 @@ class Verdict(Record, tag="verdict", kw_only=True):
     advice: dict[str, Any] | None = None  # action, value, text, gain_ms, gain_share
 
 
-class Key(Record, tag="key", kw_only=True):
+class Key(Record, tag="key", kw_only=True, frozen=True):
     """What a reader needs to go on from here: the state of the fold over everything before."""
 
     t: int
@@ -146,7 +146,7 @@ class Key(Record, tag="key", kw_only=True):
     before: Run | None = None  # the same of the run before it, ended
 
 
-class End(Record, tag="end", kw_only=True):
+class End(Record, tag="end", kw_only=True, frozen=True):
     t: int
     reason: str
     next: str | None = None  # the segment that goes on, where recording moved

@@ -13,7 +13,7 @@ from ..backends.load import parse_closed
 from ..backends.protocol import Message
 from .measurement import Measurement, TickNumbers
 from .plan import Task
-from .records import Event, Fault, Record, Run
+from .records import AnyRecord, Event, Fault, Run
 from .worker_process import WorkerProcess
 
 HANG_S = 60.0
@@ -44,7 +44,7 @@ class Runner:
         run: int,
         task: Task,
         worker: WorkerProcess,
-        emit: Callable[[Record], None],
+        emit: Callable[[AnyRecord], None],
         now: Callable[[], int],
         *,
         hang_s: float = HANG_S,
