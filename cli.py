@@ -75,7 +75,7 @@ def _option(*names: str, **settings: Any) -> Callable[[F], F]:
 
 WORDS = [
     _option("--backend", metavar="NAME[,NAME…]", help="Runtimes; NAME@LABEL under the interpreter of that label; all: all usable here."),
-    _option("--precision", metavar="P[,P…]", help="native (as the file gives it) or fp32."),
+    _option("--precision", metavar="P[,P…]", help="native (as the file gives it), fp32 and others, as far as a backend has them."),
     _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
     _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),
     _option("--data-path", metavar="PATH", help="Where inputs and outputs lie: pageable. [default: pageable]"),
@@ -85,6 +85,7 @@ WORDS = [
     _option("--warmup", metavar="RULE", default="auto", show_default=True, help="auto, a time (5s) or requests (100x)."),
     _option("--input-shape", metavar="NAME=AxBxC[:DTYPE]", multiple=True, help="Shape of an input; B stands for the batch."),
     _option("--inputs", metavar="FILE.npz", help="Inputs from a file instead of generated ones."),
+    _option("--weights", metavar="FILE", help="Weights of a model that is known by name, instead of random ones."),
     _option("--backend-option", metavar="KEY=VALUE", multiple=True, help="A setting of the runtime's own."),
     _option(
         "--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True,
@@ -217,6 +218,7 @@ def live(
     models: tuple[str, ...], record: bool, sessions_dir: str | None, name: str | None, **words: Any
 ) -> int:
     """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run."""
+    from .sessions import interpreters
     from .sessions import options as chosen
     from .sessions.settings import EngineSettings
 
@@ -229,10 +231,10 @@ def live(
         )
     typed = _words(words)
     interval_s = chosen.interval(typed)
-    task, interpreters = None, chosen.environments(typed.python)
+    task, environments = None, interpreters.environments(typed.python)
     if models:
         try:
-            task, interpreters = chosen.first_task(models[0], typed)
+            task, environments = chosen.first_task(models[0], typed)
         except MeasureError as error:
             near = _near_command(models[0]) if error.kind == "model-not-found" else None
             if near is None:
@@ -243,10 +245,10 @@ def live(
     measuring_only_on_linux()
     _needs_terminal(f"infertop run {models[0]}" if models else "infertop run MODEL")
     settings = EngineSettings(
-        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
+        environments=environments, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
         command=["infertop", *sys.argv[1:]], task=task,
     )  # fmt: skip
-    from .tui.app import run_live
+    from .tui.start import run_live
 
     return run_live(settings)
 
@@ -270,7 +272,7 @@ def attach(session: str, sessions_dir: str | None) -> int:
 
     place = store.resolve(session, sessions_dir)
     _needs_terminal("infertop ls")
-    from .tui.app import run_attached
+    from .tui.start import run_attached
 
     return run_attached(place)
 
@@ -284,7 +286,7 @@ def replay(session: str, sessions_dir: str | None) -> int:
 
     place = store.resolve(session, sessions_dir)
     _needs_terminal("infertop ls")
-    from .tui.app import run_replay
+    from .tui.start import run_replay
 
     return run_replay(place)
 
@@ -335,8 +337,8 @@ def ls(sessions_dir: str | None) -> int:
 def backends(python: tuple[str, ...]) -> int:
     """List the backends, and what those that cannot be used here need."""
     from .sessions import prober
+    from .sessions.interpreters import environments, listing
     from .sessions.lines import sentence
-    from .sessions.options import environments, listing
 
     rows = [
         (

@@ -236,8 +236,8 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
     try:
         app.run(mouse=False)
     finally:
-        port.close()
-    code = app.return_code or 0
+        code = app.return_code or 0
+        port.close(leave=code == 129)  # a dropped connection ends neither run nor recording
     text = farewell(app.view)
     if text and code != 129:
         sys.stdout.write(text + "\n")

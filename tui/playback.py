@@ -10,7 +10,6 @@ from .port import Replay
 from .scene import Cursor, Message
 
 SECOND = 1_000_000_000
-SLOWEST, FASTEST = 0.25, 64.0
 
 
 def cursor(replay: Replay) -> Cursor:
@@ -20,7 +19,7 @@ def cursor(replay: Replay) -> Cursor:
 
 def perform(action: str, replay: Replay, view: View, digit: int = 0) -> Message | None:
     """Do an action of a replay's group. Returns what the screen should say."""
-    moves: dict[str, Callable[[], Message | None]] = {
+    moves: dict[str, Callable[[], None]] = {
         "play": lambda: replay.pause() if replay.playing else replay.play(),
         "seek-back": lambda: replay.seek(view.now - 5 * SECOND),
         "seek-on": lambda: replay.seek(view.now + 5 * SECOND),
@@ -28,40 +27,28 @@ def perform(action: str, replay: Replay, view: View, digit: int = 0) -> Message 
         "seek-on-minute": lambda: replay.seek(view.now + 60 * SECOND),
         "step-back": lambda: replay.step(-1),
         "step-on": lambda: replay.step(1),
-        "event-back": lambda: _mark(replay, view, forward=False),
-        "event-on": lambda: _mark(replay, view, forward=True),
-        "slower": lambda: replay.set_speed(max(SLOWEST, replay.speed / 2)),
-        "faster": lambda: replay.set_speed(min(FASTEST, replay.speed * 2)),
-        "run-of": lambda: _run_of(replay, view, digit),
+        "event-back": replay.previous_mark,
+        "event-on": replay.next_mark,
+        "slower": replay.slower,
+        "faster": replay.faster,
         "end": replay.follow,
     }
-    return moves[action]()
-
-
-def _mark(replay: Replay, view: View, *, forward: bool) -> Message | None:
-    """To the next mark of the timeline, or the one before."""
-    marks = replay.timeline().marks
-    # Backwards, what happened within the last quarter of a second is where one stands.
-    later = (m for m in marks if m.t > view.now)
-    earlier = (m for m in reversed(marks) if m.t < view.now - SECOND // 4)
-    found = next(later if forward else earlier, None)
-    if found is None:
-        return Message("no later event" if forward else "no earlier event")
-    replay.seek(found.t)
-    return Message(found.label) if found.label else None
+    if action == "run-of":
+        return _run_of(replay, view, digit)
+    moves[action]()
+    return None
 
 
 def _run_of(replay: Replay, view: View, digit: int) -> Message | None:
-    """To the start of the next run of the backend with this digit; behind the last one to its first."""
+    """To the start of the next run of the backend with this digit."""
     if digit > len(view.backends):
         return Message(
             f"there is no backend {digit}", f"1 to {len(view.backends)} are in the second line", "warn"
         )
-    backend = view.backends[digit - 1]
-    runs = [m for m in replay.timeline().marks if m.kind == "run" and m.backend == backend.name]
-    if not runs:
-        return Message(f"{backend.short} has no run in this session", level="warn")
-    replay.seek(next((m.t for m in runs if m.t > view.now), runs[0].t))
+    try:
+        replay.next_run(view.backends[digit - 1].name)
+    except MeasureError as error:
+        return Message(error.message, error.fix, "warn")
     return None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..backends.configuration import Configuration
 from ..sessions.commands import Verb
+from ..sessions.replay import Timeline
 from ..sessions.view import History, View
 
 
@@ -23,25 +24,6 @@ class ModelChoice:
     text: str  # as it would stand on the command line
     note: str = ""
     group: str = ""  # heading: "built in", "files here"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A tick on the replay's timeline."""
-
-    t: int  # ns, session time
-    kind: str  # "run", "event", "warn", "error"
-    label: str = ""
-    backend: str = ""  # of a run: its full name
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """The whole of a recording, for the timeline row: first and last instant (ns, session time) and what happened between."""
-
-    start: int
-    end: int
-    marks: tuple[Mark, ...] = ()
 
 
 class Replay(Protocol):
@@ -58,10 +40,16 @@ class Replay(Protocol):
     def timeline(self) -> Timeline: ...
     def play(self) -> None: ...
     def pause(self) -> None: ...
-    def set_speed(self, speed: float) -> None: ...
+    def faster(self) -> None: ...
+    def slower(self) -> None: ...
     def seek(self, t: int) -> None: ...
     def step(self, ticks: int) -> None:
         """Pause, and move by so many ticks."""
+
+    def next_mark(self) -> None: ...
+    def previous_mark(self) -> None: ...
+    def next_run(self, backend: str) -> None:
+        """To the next run of a backend (its full name). Raises MeasureError where it has none."""
 
     def go(self, text: str) -> None:
         """`12:04:10`, `+90s`, `-3m`, `p99>20ms`. Raises MeasureError with one sentence on anything else, or where nothing matches."""
@@ -97,7 +85,8 @@ class SessionPort(Protocol):
     def precisions(self, backend: str) -> Sequence[str]:
         """What `p` goes through for this backend."""
 
-    def close(self) -> None: ...
+    def close(self, *, leave: bool) -> None:
+        """Let go of the session. With `leave` what was started goes on without the screen, as when the terminal hangs up."""
 
 
 def no_history(metrics: int = 0) -> History:

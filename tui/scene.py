@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..sessions.replay import Timeline
 from ..sessions.view import RunView, View
-from .port import Timeline
 from .render.cells import EMPTY, Glyphs, Row
 
 

@@ -10,9 +10,10 @@ from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
 from infertop.sessions.commands import Verb
 from infertop.sessions.records import Event
+from infertop.sessions.replay import Mark, Timeline
 from infertop.sessions.view import View
 from infertop.tests.tui import synthetic
-from infertop.tui.port import Mark, ModelChoice, Replay, Timeline
+from infertop.tui.port import ModelChoice, Replay
 
 S = 1_000_000_000
 MODELS = (
@@ -67,7 +68,7 @@ class FakePort:
     def precisions(self, backend: str) -> Sequence[str]:
         return ("native",) if backend == "torch-compile" else ("native", "fp32")
 
-    def close(self) -> None:
+    def close(self, *, leave: bool) -> None:
         self.closed = True
 
 
@@ -132,8 +133,23 @@ class FakeReplay:
     def pause(self) -> None:
         self.playing = False
 
-    def set_speed(self, speed: float) -> None:
-        self.speed = speed
+    def faster(self) -> None:
+        self.speed = min(64.0, self.speed * 2)
+
+    def slower(self) -> None:
+        self.speed = max(0.25, self.speed / 2)
+
+    def next_mark(self) -> None:
+        self.seek(next((m.t for m in self.timeline().marks if m.t > self._port.view.now), 300 * S))
+
+    def previous_mark(self) -> None:
+        self.seek(next((m.t for m in reversed(self.timeline().marks) if m.t < self._port.view.now), 0))
+
+    def next_run(self, backend: str) -> None:
+        runs = [m.t for m in self.timeline().marks if m.backend == backend]
+        if not runs:
+            raise MeasureError("not-found", f"{backend} was not measured in this session")
+        self.seek(next((t for t in runs if t > self._port.view.now), runs[0]))
 
     def seek(self, t: int) -> None:
         t = min(max(0, t), 300 * S)

@@ -19,6 +19,7 @@ from ..scene import Panel, Scene
 from .states import said
 
 _LABEL, _VALUE = 9, 10
+_ROOM = 7  # the most readings of a panel
 _STALE = 12.0  # s after which a reading is shown as old; the slowest are read every 5 s
 
 
@@ -48,7 +49,7 @@ def readings(scene: Scene, wanted: Sequence[Reading], width: int, height: int) -
     if not found:
         return []
     found = found[: max(1, height)]
-    each = max(1, min(4, height // len(found)))
+    each = max(1, min(4, height // _ROOM))  # the same in panels that stand side by side
     history = scene.view.history
     marks = changes(history.run)
     rows: list[Row] = []

@@ -100,7 +100,7 @@ def _short(latency: Latency, unit: Unit, width: int) -> list[Row]:
         intervals = (*intervals, (" " * pad + cell.ljust(_COLUMN - pad), "dim"))
     if maximum:
         values = (*values, ("max ", "dim"), (number(latency.max / unit.ns), "two-strong"))
-        intervals = (*intervals, ("95 % interval", "frame"))
+        intervals = (*intervals, ("95 % interval", "dim"))
     return [values, intervals]
 
 

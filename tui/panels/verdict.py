@@ -42,7 +42,7 @@ def verdict(scene: Scene, width: int) -> list[Row]:
         )
     if (failed := just_failed(view)) is not None and run is not None:
         assert failed.error is not None
-        more = "o shows the captured output" if failed.error.detail else ""
+        more = "o: its output" if failed.error.detail else ""
         on = f"{short_backend(view, run.configuration)} carries on"
         text = f"{short_backend(view, failed.configuration)}: {failed.error.message}"
         return _lines(
@@ -53,7 +53,7 @@ def verdict(scene: Scene, width: int) -> list[Row]:
         )
     if run is not None and run.error is not None:
         name = short_backend(view, run.configuration)
-        more = "o shows the captured output" if run.error.detail else ""
+        more = "o: its output" if run.error.detail else ""
         fix = " · ".join(part for part in (run.error.fix, more) if part)
         return _lines(("✕ FAILED", "bad"), f"{name}: {run.error.message}", fix, width)
     if run is None:

@@ -1,0 +1,337 @@
+"""Whole screens as text: every scene at every size, and what each state must say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from infertop.backends.configuration import Configuration, Options
+from infertop.sessions.records import Fault, Verdict
+from infertop.sessions.view import View
+from infertop.tests.tui import synthetic
+from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
+from infertop.tui import playback
+from infertop.tui.farewell import farewell
+from infertop.tui.layout import SMALLEST, plan
+from infertop.tui.naming import command, differences
+from infertop.tui.paint import paint, with_axes
+from infertop.tui.port import nothing
+from infertop.tui.render.cells import ASCII, BRAILLE, Glyphs, length
+from infertop.tui.scene import Message, Scene
+from infertop.tui.theme import THEMES, color_depth, default_glyphs, default_theme, styles
+
+SIZES = [(60, 20), (79, 23), (80, 24), (99, 40), (100, 32), (120, 40), (200, 60), (300, 24), (61, 90)]
+FOOTER = (("1-4", "backend"), ("b", "batch"), ("?", "help"), ("q", "quit"))
+
+
+def screen(
+    view: View, width: int = 80, height: int = 24, glyphs: Glyphs = BRAILLE, **more: object
+) -> list[str]:
+    scene = with_axes(Scene(view, glyphs, footer=FOOTER, **more), width)  # type: ignore[arg-type]
+    return ["".join(glyphs.plain(text) for text, _ in row) for row in paint(scene, width, height)]
+
+
+def all_scenes() -> dict[str, View]:
+    return {"nothing": nothing(), **{name: make() for name, make in SCENES.items()}}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", ["nothing", *SCENES])
+def test_every_scene_fills_the_screen_exactly(name: str, size: tuple[int, int]) -> None:
+    scene = with_axes(Scene(all_scenes()[name], BRAILLE, footer=FOOTER), size[0])
+    rows = paint(scene, *size)
+    assert [length(row) for row in rows] == [size[0]] * size[1]
+    looks = {look for row in rows for _, look in row}
+    for theme in THEMES:
+        assert looks <= set(styles(theme))
+
+
+@pytest.mark.parametrize("replay", [False, True])
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_panels_neither_overlap_nor_leave_gaps(size: tuple[int, int], gpu: bool, replay: bool) -> None:
+    covered = np.zeros((size[1], size[0]), int)
+    for place in plan(*size, gpu=gpu, replay=replay):
+        covered[place.y : place.y + place.height, place.x : place.x + place.width] += 1
+        assert place.height > (2 if place.frame == "box" else 0)
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("name", list(SCENES))
+def test_an_ascii_screen_is_ascii_and_nothing_is_lost(name: str) -> None:
+    for size in SIZES:
+        text = "\n".join(screen(SCENES[name](), *size, glyphs=ASCII))
+        assert text.isascii()
+        assert text.count("?") == 1, "the help key alone"
+
+
+def test_the_line_plan_at_80_by_24() -> None:
+    lines = screen(synthetic.switched())
+    assert lines[0].startswith(" infertop  resnet18 · fp32 · batch 32 · pageable · closed:1")
+    assert lines[0].rstrip().endswith("● REC 01:32  1.2 MB")
+    assert "3 ort-cpu" in lines[1]
+    assert "MEASURING" in lines[2]
+    assert lines[4].startswith("─ latency, ms")
+    assert "n 4 115" in lines[4]
+    assert "A steady" in lines[4]
+    assert lines[5].split()[:4] == ["p50", "3.59", "p90", "3.70"]
+    assert "3.92–3.94" in lines[6]
+    assert "≥4.85" in lines[6], "too few requests for an upper bound of p99.9"
+    assert lines[7].startswith(" before: batch 16 2.59 → now 3.58 ms (+38 % ±0.1)")
+    assert lines[8].startswith(" time goes ▒")
+    assert "compute 3.33 93%" in lines[9]
+    assert lines[10].startswith("─ latency each second, ms")
+    assert "┊batch 32" in lines[16]
+    assert "┊" in lines[12], "the mark of the change"
+    assert "host" in lines[17]
+    assert "libnvidia-ml.so.1 was not found" in " ".join(lines[17:22])
+    assert "throttled" in lines[22]
+    assert lines[23].rstrip().endswith("q quit")
+
+
+def test_a_framed_screen_has_every_panel() -> None:
+    text = "\n".join(screen(synthetic.switched(gpu=True), 120, 40))
+    for title in (
+        "latency, ms",
+        "where a request's time goes",
+        "runs of this session",
+        "latency each second",
+        "GPU H100",
+        "PCIe, memory, power",
+        "host",
+        "events",
+    ):
+        assert title in text
+    assert "p99.9" in text
+    assert "−31 %" in text
+    assert "whole run" in text
+
+
+def test_a_terminal_that_is_too_small_says_what_is_needed() -> None:
+    text = "\n".join(screen(synthetic.view(), SMALLEST[0] - 1, SMALLEST[1]))
+    assert "infertop needs 60×20" in text
+    assert "has 59×20" in text
+    assert screen(synthetic.view(), 10, 2)
+
+
+def test_unknown_is_a_dash_and_never_zero() -> None:
+    few = synthetic.run(n=12)
+    assert few.latency is not None
+    lines = screen(synthetic.view(run=dataclasses.replace(few, recent=None)))
+    assert "n 12" in lines[4]
+    assert lines[6].split()[0] == "–"
+    assert "stability –" in lines[4]
+
+
+def test_a_tick_without_a_request_reads_waiting() -> None:
+    assert "waiting 1.4 s" in screen(synthetic.view(since_request=1.4))[2]
+    assert "waiting" not in screen(synthetic.view(since_request=0.1))[2]
+
+
+def test_a_switch_shows_its_phase_time_and_progress_and_keeps_the_old_results() -> None:
+    view = synthetic.loading()
+    lines = screen(view)
+    assert "IMPORTING  torch  4.0 s" in lines[2]
+    assert "esc cancels" in lines[2]
+    assert "import › load › warm-up › measure" in lines[3]
+    assert "of ort-cpu, measured before" in lines[4]
+    assert "p50 3.59" in lines[5]
+    assert view.run is not None
+    building = dataclasses.replace(view, run=dataclasses.replace(view.run, phase="build", progress=0.4))
+    lines = screen(building)
+    assert "BUILDING" in lines[2]
+    assert "40 %" in lines[2]
+    assert "✓ load › build › warm-up" in lines[3]
+
+
+def test_a_parked_worker_is_said_to_have_been_quick() -> None:
+    run = synthetic.run(note="parked worker, loaded already")
+    assert "parked worker, loaded already" in screen(synthetic.view(run=run))[2]
+
+
+def test_a_failed_switch_says_what_and_what_to_do_and_keeps_the_old_results() -> None:
+    lines = screen(synthetic.failed())
+    assert "✕ FAILED  torch: resnet18 with batch 4096 needs more memory" in lines[2]
+    assert "→ press B for a smaller batch · o: its output" in lines[3]
+    assert "of ort-cpu, measured before" in lines[4]
+
+
+def test_a_failure_stays_while_another_configuration_carries_on() -> None:
+    view = synthetic.failed()
+    assert view.run is not None
+    after = synthetic.run(3, measured_s=4.0)
+    lines = screen(dataclasses.replace(view, run=after, runs=(*view.runs, view.run)))
+    assert "FAILED  torch" in lines[2]
+    assert "ort-cpu carries on" in lines[3]
+    later = synthetic.run(3, measured_s=40.0)
+    assert "MEASURING" in screen(dataclasses.replace(view, run=later, runs=(*view.runs, view.run)))[2]
+
+
+def test_a_load_that_was_stopped_is_no_failure() -> None:
+    run = synthetic.run(
+        n=0,
+        phase="end",
+        error=Fault("stopped", "stopped while loading the model", "press r to start it again"),
+    )
+    lines = screen(synthetic.view(run=run))
+    assert "STOPPED" in lines[2]
+    assert "press r" in lines[3]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("lost", "ENGINE LOST"), ("ended", "ENDED"), ("live", "MEASURING")]
+)
+def test_the_state_of_the_session_is_a_word(state: str, words: str) -> None:
+    assert words in screen(synthetic.view(state=state))[2]
+
+
+def test_a_verdict_has_the_line_to_itself() -> None:
+    verdict = Verdict(
+        t=1,
+        run=1,
+        kind="transfer-h2d",
+        confidence=0.9,
+        text="copying in takes 1.5 of 3.6 ms",
+        advice={"text": "d pinned: about −1.1 ms"},
+    )
+    lines = screen(synthetic.view(verdict=verdict))
+    assert "▲ TRANSFER-H2D  copying in takes 1.5 of 3.6 ms" in lines[2]
+    assert "→ d pinned: about −1.1 ms" in lines[3]
+
+
+def test_messages_and_failures_of_the_screen_come_first() -> None:
+    lines = screen(synthetic.view(), message=Message("trt cannot be used here", "pip install it", "warn"))
+    assert "▲ trt cannot be used here" in lines[2]
+    assert "→ pip install it" in lines[3]
+    assert (
+        "✕ the file cannot be read"
+        in screen(synthetic.view(), failure=Message("the file cannot be read", level="error"))[2]
+    )
+
+
+def test_the_header_says_when_nothing_is_recorded_frozen_slow_or_damaged() -> None:
+    view = synthetic.view(gpu=True)
+    assert view.header is not None
+    import msgspec
+
+    quiet = dataclasses.replace(view, header=msgspec.structs.replace(view.header, recording=False), gaps=2)
+    line = screen(quiet, 160, 40, slow_link=True, frozen=True)[0]
+    for words in ("not recorded", "2 gaps", "slow link", "frozen", "H100"):
+        assert words in line
+
+
+def test_readings_that_cannot_be_read_say_why() -> None:
+    lines = screen(synthetic.view(), 200, 60)
+    assert any("clock" in line and "–  the system does not tell" in line for line in lines)
+
+
+def test_a_replay_has_a_timeline_and_its_place() -> None:
+    port = FakeReplayPort()
+    port.replay.seek(150 * 10**9)
+    lines = screen(port.view, live=False, cursor=playback.cursor(port.replay))
+    assert "replay paused" in lines[0]
+    row = lines[22]
+    assert row.startswith(" 02:30 ")
+    assert row.rstrip().endswith("05:00")
+    assert row.index("●") == pytest.approx(len(row) // 2, abs=4)
+    assert row.count("┊") == 2
+    assert "✕" in row
+
+
+def test_backends_keep_their_digits_and_reasons_as_far_as_they_fit() -> None:
+    assert "4 trt ✕ libnvinfer.so.10 is not on" in screen(synthetic.view(), 120, 40)[1]
+    assert "4 trt ✕" in screen(synthetic.view(), 60, 20)[1]
+
+
+def test_nothing_untrusted_reaches_the_screen_as_it_is() -> None:
+    evil = Configuration("onnxruntime-cpu", "/tmp/\x1b[31mred\n.onnx", "fp32")
+    text = "\n".join(screen(synthetic.view(run=synthetic.run(configuration=evil))))
+    assert "\x1b" not in text
+    assert "[31mred" in text
+
+
+def test_the_equivalent_command_names_what_is_not_default() -> None:
+    configuration = Configuration(
+        "onnxruntime-cpu",
+        "my net.onnx",
+        "fp32",
+        8,
+        {"seq": 128},
+        options=Options(threads=3, input_shapes={"x": "Bx3"}, inputs="in.npz"),
+    )
+    assert command(configuration).split() == (
+        "infertop run 'my net.onnx' --backend onnxruntime-cpu --precision fp32 --batch 8 --dim seq=128"
+        " --threads 3 --inputs in.npz --input-shape x=Bx3"
+    ).split()
+    assert command(Configuration("torch-eager", "resnet18")) == "infertop run resnet18 --backend torch-eager"
+
+
+def test_differences_are_named() -> None:
+    view = synthetic.view()
+    one = Configuration("onnxruntime-cpu", "resnet18", "fp32", 32)
+    other = dataclasses.replace(one, backend="torch-eager", batch=8)
+    assert differences(one, other, view) == "ort-cpu, batch 32"
+    assert differences(one, one, view) == "the same again"
+
+
+def test_quitting_leaves_the_results_and_the_commands() -> None:
+    text = farewell(synthetic.switched())
+    assert "onnxruntime-cpu" in text
+    assert "3.58 ms" in text
+    assert "infertop replay 2026-11-22-resnet18-a1b2" in text
+    assert "infertop run resnet18 --backend onnxruntime-cpu --precision fp32 --batch 32" in text
+    assert farewell(nothing()) == ""
+
+
+def test_themes_follow_the_terminal() -> None:
+    assert default_theme("256", {}) == "dark"
+    assert default_theme("256", {"COLORFGBG": "0;15"}) == "light"
+    assert default_theme("standard", {}) == "ansi"
+    assert default_theme("truecolor", {"NO_COLOR": ""}) == "mono"
+    assert default_theme("truecolor", {"INFERTOP_THEME": "light"}) == "light"
+
+
+def test_glyphs_follow_the_locale() -> None:
+    assert default_glyphs({"LANG": "en_US.UTF-8"}) is BRAILLE
+    assert default_glyphs({"LC_ALL": "C", "LANG": "en_US.UTF-8"}) is ASCII
+    assert default_glyphs({"LANG": "C.utf8"}) is BRAILLE
+    assert default_glyphs({"LANG": "C.UTF-8", "TERM": "linux"}) is ASCII
+    assert default_glyphs({}) is ASCII
+    assert default_glyphs({"INFERTOP_GLYPHS": "braille"}) is BRAILLE
+
+
+def test_terminals_that_are_known_deep_are_not_drawn_in_sixteen_colours() -> None:
+    assert color_depth({"TERM": "xterm-ghostty"}) == "truecolor"
+    assert color_depth({"TERM": "xterm-256color"}) is None
+    assert color_depth({"TERM": "alacritty", "COLORTERM": "truecolor"}) is None
+
+
+def _contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """WCAG's contrast ratio."""
+
+    def luminance(rgb: tuple[int, int, int]) -> float:
+        parts = [c / 255 for c in rgb]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_words_can_be_read_in_every_theme(theme: str) -> None:
+    decorations = {"frame", "heat0", "heat1", "heat2", "heat3", "heat4"}
+    for name, style in styles(theme).items():
+        if name in decorations:
+            continue
+        assert style.color is not None
+        assert style.bgcolor is not None
+        ratio = _contrast(tuple(style.color.get_truecolor()), tuple(style.bgcolor.get_truecolor()))
+        assert ratio >= 4.5, f"{name} on its ground has {ratio:.1f}"
+
+
+def test_no_colour_means_no_colour() -> None:
+    for name, style in styles("mono").items():
+        assert style.color is None, name
+        assert style.bgcolor is None, name

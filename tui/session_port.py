@@ -1,0 +1,155 @@
+"""Sessions as the screen sees them: one that this screen starts, one that is already going on, and a recording."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..backends import models, registry
+from ..backends.configuration import Configuration, Options
+from ..backends.errors import MeasureError
+from ..sessions.commands import Client, Verb
+from ..sessions.launch import Launched, launch
+from ..sessions.options import PRECISIONS
+from ..sessions.replay import ReplaySource, Timeline
+from ..sessions.settings import EngineSettings
+from ..sessions.source import FollowSource, Live
+from ..sessions.store import Found
+from ..sessions.view import View
+from .port import ModelChoice, Replay, nothing
+
+START_S = 30.0  # for which a command waits for an engine that is starting
+
+
+class _Choices:
+    """What the chooser and the keys need to know of models and backends; the same for every kind of session."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        self._options = options or Options(working_directory=os.getcwd())
+
+    def models(self) -> Sequence[ModelChoice]:
+        known = [ModelChoice(info.name, info.summary) for info in models.listing()]
+        files = [
+            ModelChoice(name, _weight(name)) for name in models.files_near(self._options.working_directory)
+        ]
+        return [*known, *files]
+
+    def configuration(self, model: str) -> Configuration:
+        found = models.resolve(model, self._options.working_directory)
+        # The engine knows what is usable here, so the choice of the backend is left to it.
+        return Configuration("", model, models.default_precision(found), options=self._options)
+
+    def switch(self, configuration: Configuration, backend: str) -> Configuration:
+        device = registry.resolve(backend).device
+        return replace(
+            configuration, backend=backend, device="cpu" if device == "any" else device, environment=None
+        )
+
+    def precisions(self, backend: str) -> Sequence[str]:
+        return PRECISIONS
+
+
+def _weight(name: str) -> str:
+    from ..sessions import units
+
+    try:
+        return units.size(os.path.getsize(name))
+    except OSError:
+        return ""
+
+
+class LivePort(_Choices):
+    """A session that is measured now. Its engine is started beside the screen, or is there already."""
+
+    live = True
+    replay: Replay | None = None
+
+    def __init__(self, settings: EngineSettings | None = None, found: Found | None = None) -> None:
+        """Start an engine with `settings`, or attach to the one of the session `found`."""
+        super().__init__(
+            settings.task.configuration.options
+            if settings is not None and settings.task is not None
+            else None
+        )
+        self._own = settings is not None
+        self._following: Live | None = None
+        self._client: Client | None = None
+        self._failure: MeasureError | None = None
+        self._ready = threading.Event()
+        self._nothing = nothing()
+        if found is not None:
+            self._following = Live.attach(found.path)
+            self._client = Client(found.socket)
+            self._ready.set()
+        elif settings is not None:
+            threading.Thread(
+                target=self._start, args=(settings,), name="infertop-launch", daemon=True
+            ).start()
+
+    def _start(self, settings: EngineSettings) -> None:
+        try:
+            launched: Launched = launch(settings)
+            self._client = Client(launched.socket)
+            self._following = Live(FollowSource(launched.segment))
+        except MeasureError as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    def poll(self) -> View:
+        if self._failure is not None:
+            raise self._failure
+        return self._following.poll() if self._following is not None else self._nothing
+
+    def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
+        self._ready.wait(START_S)
+        if self._client is None:
+            raise self._failure or MeasureError("engine-gone", "the engine has not started", "q leaves")
+        return self._client.send(verb, configuration)
+
+    def close(self, *, leave: bool) -> None:
+        self._ready.wait(START_S)
+        if self._client is not None:
+            try:
+                if self._own and not leave:
+                    self._client.send("end")
+            except MeasureError:
+                pass  # it has ended by itself
+            self._client.close()
+        if self._following is not None:
+            self._following.close()
+
+
+class ReplayPort(_Choices):
+    """A recording."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._source = _Recording(path)
+        self.replay: Replay | None = self._source
+
+    def poll(self) -> View:
+        return self._source.poll()
+
+    def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
+        raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
+
+    def close(self, *, leave: bool) -> None:
+        self._source.close()
+
+
+class _Recording(ReplaySource):
+    """The timeline is drawn with every paint: it is made anew only when the recording has grown."""
+
+    _drawn: tuple[int, Timeline] | None = None
+
+    def timeline(self) -> Timeline:
+        end = self.session.end
+        if self._drawn is None or self._drawn[0] != end:
+            self._drawn = (end, super().timeline())
+        return self._drawn[1]
