@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
-from infertop.sessions import options
+from infertop.sessions import options, processors
 from infertop.sessions.options import Words
 from infertop.sessions.plan import Plan
 
@@ -32,9 +32,7 @@ class Probe:
         return self._answers.get(Path(python).name if python else "", [TORCH, USABLE])
 
 
-def plan(
-    probe: Probe | None = None, model: str = "smallcnn", **words: Any
-) -> tuple[Plan, dict[str, str]]:
+def plan(probe: Probe | None = None, model: str = "smallcnn", **words: Any) -> tuple[Plan, dict[str, str]]:
     return options.plan(model, Words(**words), probe or Probe())
 
 
@@ -199,7 +197,7 @@ def test_shapes_in_both_notations() -> None:
 def test_options_are_recorded_with_the_configuration(tmp_path: Path) -> None:
     inputs = tmp_path / "inputs.npz"
     inputs.touch()
-    core = options.allowed_cores()[-1]
+    core = processors.mask()[-1]
     found, _ = plan(
         backend="ort-cpu", threads="all", cpu_affinity=str(core), gc="on", seed=7, inputs=str(inputs), backend_option=("arena=0",),
         working_directory=str(tmp_path), cache_directory="/cache",
@@ -239,4 +237,4 @@ def test_the_live_screen_starts_with_the_first_of_every_list(python: str) -> Non
 
 
 def test_every_core_that_is_allowed_is_known() -> None:
-    assert options.allowed_cores() == sorted(os.sched_getaffinity(0))
+    assert processors.mask() == sorted(os.sched_getaffinity(0))
