@@ -7,9 +7,11 @@ Plain reads, no memory map: a file that shrinks under a map kills its reader.
 from __future__ import annotations
 
 import os
+import stat
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from ..backends.errors import MeasureError
@@ -44,14 +46,7 @@ class Segment:
         """Time of the newest record, ns."""
         self._unreadable = 0
         self._scanner = frames.Scanner()
-        try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (kept until close)
-        except OSError as error:
-            raise MeasureError(
-                "session-not-found",
-                f"{path} cannot be read: {error.strerror}",
-                "infertop ls lists the sessions",
-            ) from error
+        self._file = open_segment(path)
         try:
             self.refresh()
             if self.header is None and self._scanner.damage is not None:
@@ -92,6 +87,11 @@ class Segment:
     def damaged(self) -> int:
         """How many places cannot be read."""
         return len(self.gaps) + self._unreadable
+
+    @property
+    def settled(self) -> int:
+        """All bytes before this one are frames or damage."""
+        return self._scanner.settled
 
     @property
     def torn(self) -> int:
@@ -193,6 +193,18 @@ class Segment:
         first = max(bisect_left(self.times, t0) - 1, 0)  # a frame may begin before t0 and end after it
         for records in self.read(first, bisect_right(self.times, t1)):
             yield from (r for r in records if not isinstance(r, Header) and t0 <= r.t <= t1)
+
+
+def open_segment(path: Path) -> FileIO:
+    """The file, for reading. Raises MeasureError where it is not there, or is no file that could be a segment."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MeasureError("not-a-session", f"{path} is not a file", "infertop ls lists the sessions")
+        return FileIO(path, "r")
+    except OSError as error:
+        raise MeasureError(
+            "session-not-found", f"{path} cannot be read: {error.strerror}", "infertop ls lists the sessions"
+        ) from error
 
 
 def read_header(path: Path) -> Header | None:

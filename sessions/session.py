@@ -156,11 +156,20 @@ class Session:
 
     def unix(self, t: int) -> int:
         """The wall-clock time, ns, of a session time, by the clock pair of the segment that it falls into."""
-        segment, offset = self.parts[self._index(t)]
+        segment, offset = self.parts[self.index(t)]
         assert segment.header is not None
         return segment.header.clock.unix + t - offset
 
-    def _index(self, t: int) -> int:
+    def at(self, unix: int) -> int:
+        """The session time of a wall-clock time, ns; of one between two segments the beginning of the later."""
+        for segment, offset in self.parts:
+            assert segment.header is not None
+            t = unix - segment.header.clock.unix
+            if len(segment) and t <= segment.last:
+                return offset + max(t, segment.times[0])
+        return self.end
+
+    def index(self, t: int) -> int:
         """The segment that session time `t` falls into: the last that has begun."""
         begun = [i for i, (s, o) in enumerate(self.parts) if len(s) and o + s.times[0] <= t]
         return begun[-1] if begun else 0
@@ -180,7 +189,7 @@ class Session:
         since = second_of(t - round(history_s * SECOND)) + 1
         state = SessionState(since)
         parts = self.parts
-        last = self._index(t)
+        last = self.index(t)
         for i, (segment, offset) in enumerate(parts[: last + 1]):
             assert segment.header is not None
             state.begin(segment.header, offset)

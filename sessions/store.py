@@ -240,10 +240,10 @@ def resolve(text: str | None = None, sessions_dir: str | Path | None = None) -> 
     if len(beginning) == 1:
         return beginning[0]
     if beginning:
-        names = ", ".join(found.name for found in beginning[:3])
+        first = ", ".join(found.name for found in beginning[:3])
         more = f" and {len(beginning) - 3} more" if len(beginning) > 3 else ""
         raise MeasureError(
-            "session-not-found", f"{text} is the beginning of {names}{more}", "type more of the name"
+            "session-not-found", f"{text} is the beginning of {first}{more}", "type more of the name"
         )
     names = [found.name for found in known]
     near = [name for name in names if text in name] or difflib.get_close_matches(text, names, 3, 0.5)
