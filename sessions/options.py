@@ -22,7 +22,10 @@ from . import interpreters, processors, units
 from .interpreters import Probe
 from .plan import Choice, Plan, Task, combine, make_tasks
 
-PRECISIONS = ("native", "fp32", "tf32", "fp16", "bf16", "int8")
+PRECISIONS = ("native", "fp32")
+"""What every backend has."""
+
+KNOWN_PRECISIONS = (*PRECISIONS, "tf32", "fp16", "bf16", "int8")
 DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
 """The words that exist; which of them a backend measures, and on which device, is for the backend to say."""
 
@@ -96,7 +99,7 @@ def _combined(
     return combine(
         model,
         choices,
-        _known(words.precision, PRECISIONS, "--precision") or [models.default_precision(found)],
+        _known(words.precision, KNOWN_PRECISIONS, "--precision") or [models.default_precision(found)],
         [None] if words.batch is None else units.parse_counts(words.batch, "--batch"),
         dims(words.dim),
         _known(words.data_path, DATA_PATHS, "--data-path") or ["pageable"],

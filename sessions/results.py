@@ -36,7 +36,7 @@ REPEATS_FOR_INTERVAL = 5
 difference from run to run."""
 
 UNAVAILABLE = frozenset(
-    {"unsupported", "backend-missing", "python-missing", "probe-failed", "no-gpu"}
+    {"unsupported", "backend-missing", "python-missing", "probe-failed", "no-gpu", "no-driver"}
 )
 """Kinds of error that say that the configuration cannot exist here; any other is a failure of something that
 might have worked."""
