@@ -39,6 +39,7 @@ class Loaded:
     tables: dict[str, int] = field(default_factory=dict)  # integer input -> size of the table that it indexes
     outputs: list[str] = field(default_factory=list)
     placement: dict[str, int] | None = None  # provider -> nodes
+    fallback: str | None = None  # what does not run where it was asked to, in one sentence
     libraries: dict[str, str] = field(default_factory=dict)  # distribution -> version, as loaded
     threads: int | None = None
     cache: str | None = None  # "hit", "miss", or None where nothing is cached

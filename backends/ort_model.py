@@ -25,6 +25,7 @@ class ModelFile:
     cache: str | None = None  # "hit" or "miss" in the cache of exports
     temporary: tempfile.TemporaryDirectory[str] | None = None  # where it lies when nothing is cached
     batch: int | None = None  # taken when none is asked for: that of a factory's example inputs
+    exported: bool = False  # from a torch module, in the precision asked for
     flexible: bool = False  # its fixed sizes were given by a person or by example inputs
 
 
@@ -103,5 +104,11 @@ def _file(model: models.Model, configuration: Configuration, report: Report) -> 
 
     exported = export(model, configuration, report)
     return ModelFile(
-        exported.path, model.text, exported.cache, exported.temporary, exported.batch, model.kind != "pt2"
+        exported.path,
+        model.text,
+        exported.cache,
+        exported.temporary,
+        exported.batch,
+        exported=True,
+        flexible=model.kind != "pt2",
     )

@@ -89,7 +89,7 @@ def split_options(asked: Mapping[str, str], provider: Sequence[str]) -> tuple[di
 def create(ort: Any, file: ModelFile, options: Any, providers: Sequence[Any]) -> Any:
     """An InferenceSession that never falls back in silence. Raises MeasureError kind "model-unreadable"."""
     try:
-        session = ort.InferenceSession(file.path, options, providers=list(providers))
+        session = ort.InferenceSession(file.path, options, providers=list(providers), enable_fallback=0)
     except MemoryError:
         raise
     except Exception as error:  # onnxruntime's own exceptions share no base but this

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from . import libraries
+from .errors import MeasureError
 from .registry import BackendInfo, all_backends
 
 ONNXRUNTIME_DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime")
@@ -103,11 +105,45 @@ def onnxruntime_folder() -> Path | None:
     return Path(spec.origin).parent / "capi" if spec is not None and spec.origin else None
 
 
+def _onnxruntime_cuda() -> _Finding:
+    """The CUDA provider's library, the libraries that it needs, a driver and a GPU; cheapest first."""
+    finding = _onnxruntime()
+    folder = onnxruntime_folder()
+    if finding.reason or folder is None or util.find_spec("numpy") is None:
+        return finding
+    library = folder / "libonnxruntime_providers_cuda.so"
+    if not library.is_file():
+        both = all(version_of(name) for name in ONNXRUNTIME_DISTRIBUTIONS)
+        return _Finding(
+            "onnxruntime hides onnxruntime-gpu: both are installed, in the same folder"
+            if both
+            else "this onnxruntime has no CUDA provider",
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
+            finding.version,
+        )
+    # Here, and not above: cuda needs numpy, which a bare interpreter lacks.
+    from . import cuda
+
+    try:
+        if not cuda.load().count():
+            return _Finding("CUDA sees no GPU", "see what nvidia-smi lists", finding.version)
+    except MeasureError as error:
+        return _Finding(error.message, error.fix, finding.version)
+    lacking = libraries.missing(library)
+    if lacking:
+        return _Finding(
+            f"{lacking[0]} cannot be loaded", "pip install 'onnxruntime-gpu[cuda,cudnn]'", finding.version
+        )
+    return finding
+
+
 def _foreign() -> _Finding:
     return _Finding()
 
 
 _PROBES: dict[str, Callable[[], _Finding]] = {
     "torch-eager": _torch,
+    "torch-compile": _torch,
     "onnxruntime-cpu": _onnxruntime,
+    "onnxruntime-cuda": _onnxruntime_cuda,
 }

@@ -37,7 +37,23 @@ BACKENDS: tuple[BackendInfo, ...] = (
         "torch-eager", "torch", "PyTorch, operator by operator", "torch", "any", ".torch_eager:TorchEager"
     ),
     BackendInfo(
+        "torch-compile",
+        "compile",
+        "PyTorch, compiled by inductor",
+        "torch",
+        "any",
+        ".torch_compile:TorchCompile",
+    ),
+    BackendInfo(
         "onnxruntime-cpu", "ort-cpu", "ONNX Runtime, CPU provider", "onnx", "cpu", ".ort:OnnxRuntimeCpu"
+    ),
+    BackendInfo(
+        "onnxruntime-cuda",
+        "ort-cuda",
+        "ONNX Runtime, CUDA provider",
+        "onnx",
+        "cuda",
+        ".ort_cuda:OnnxRuntimeCuda",
     ),
 )
 """Ours, in the order in which they are shown and get their digits."""

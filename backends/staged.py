@@ -7,8 +7,15 @@ from typing import Protocol
 
 from .backend import StageTimes
 from .cuda import Device, Stream
+from .errors import MeasureError
 
 DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
+
+
+def refuse_path(path: str) -> None:
+    """Raises MeasureError kind "usage" for what is no data path."""
+    if path not in DATA_PATHS:
+        raise MeasureError("usage", f"there is no data path {path}", f"use one of {', '.join(DATA_PATHS)}")
 
 
 class Steps(Protocol):

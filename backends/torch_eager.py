@@ -11,9 +11,9 @@ from . import cores, cuda, models, torch_module
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
-from .staged import Staged
+from .staged import Staged, refuse_path
 from .torch_module import Built
-from .torch_paths import HostPath, cuda_steps
+from .torch_paths import CUDA_STEPS, HostPath
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy")
 _PRECISIONS = {"cpu": ("native", "fp32", "fp16", "bf16"), "cuda": ("native", "fp32", "tf32", "fp16", "bf16")}
@@ -93,7 +93,7 @@ class TorchEager:
         if device == "cpu":
             self._holder = self._path = HostPath(self._module, call, given)
             return
-        steps = cuda_steps(self._configuration.data_path)
+        steps = CUDA_STEPS[self._configuration.data_path]
         try:
             self._holder = steps(torch, self._module, call, given, device)
         except RuntimeError as error:
@@ -166,7 +166,7 @@ class TorchEager:
         kind = "cpu" if configuration.device == "cpu" else "cuda"
         if kind == "cuda":
             cuda.index_of(configuration.device)
-            cuda_steps(configuration.data_path)
+            refuse_path(configuration.data_path)
         elif configuration.data_path != "pageable":
             raise MeasureError(
                 "unsupported",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from .backend import StageTimes
-from .errors import MeasureError
 from .staged import DATA_PATHS
 from .torch_module import Call, leaves
 
@@ -133,10 +132,4 @@ class ResidentSteps(CudaSteps):
 CUDA_STEPS: dict[str, type[CudaSteps]] = dict(
     zip(DATA_PATHS, (CudaSteps, PinnedSteps, PinnedReadySteps, ResidentSteps), strict=True)
 )
-
-
-def cuda_steps(path: str) -> type[CudaSteps]:
-    """The steps of a data path by its name. Raises MeasureError kind "usage"."""
-    if path not in CUDA_STEPS:
-        raise MeasureError("usage", f"there is no data path {path}", f"use one of {', '.join(DATA_PATHS)}")
-    return CUDA_STEPS[path]
+"""The steps by the name of the data path."""

@@ -39,7 +39,9 @@ def save(
     return str(path)
 
 
-def node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: object) -> onnx.NodeProto:
+def node(
+    operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: object
+) -> onnx.NodeProto:
     return helper.make_node(operator, list(inputs), list(outputs), **attributes)
 
 
@@ -47,7 +49,11 @@ def images(path: Path, sizes: Sequence[Size] = ("batch", 3, "height", "width"), 
     """A convolution over images and a mean."""
     nodes = [node("Conv", ["images", "w"], ["c"]), node("GlobalAveragePool", ["c"], ["y"])]
     return save(
-        path, nodes, [value("images", kind, *sizes)], [value("y", kind, None, 4, 1, 1)], [weight("w", 4, 3, 3, 3)]
+        path,
+        nodes,
+        [value("images", kind, *sizes)],
+        [value("y", kind, None, 4, 1, 1)],
+        [weight("w", 4, 3, 3, 3)],
     )
 
 

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import infertop
-from infertop.backends import probes
+import numpy as np
+import pytest
+from infertop.backends import cuda, libraries, probes, registry
+from infertop.tests.backends.fake_cuda import FakeCuda
 
 PRELUDE = """
 import sys
@@ -55,4 +58,54 @@ def test_a_bare_interpreter_is_told_what_to_install() -> None:
 
 
 def test_probes_come_in_the_registry_s_order() -> None:
-    assert [found.name for found in probes.probe_all()][:2] == ["torch-eager", "onnxruntime-cpu"]
+    names = [found.name for found in probes.probe_all()]
+    assert names[:4] == ["torch-eager", "torch-compile", "onnxruntime-cpu", "onnxruntime-cuda"]
+
+
+def capi(folder: Path, provider: bool) -> Path:
+    folder.mkdir()
+    (folder / "build_and_package_info.py").write_text("package_name = 'onnxruntime'\n__version__ = '9.9.9'\n")
+    if provider:
+        (folder / "libonnxruntime_providers_cuda.so").write_bytes(b"")
+    return folder
+
+
+def cuda_probe() -> probes.Availability:
+    return probes.probe(registry.resolve("onnxruntime-cuda"))
+
+
+def test_an_onnxruntime_without_cuda_is_told_from_two_that_hide_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = capi(tmp_path / "capi", provider=False)
+    monkeypatch.setattr(probes, "onnxruntime_folder", lambda: folder)
+    monkeypatch.setattr(probes, "version_of", lambda *names: "9.9.9" if names == ("onnxruntime",) else None)
+    assert cuda_probe().reason == "this onnxruntime has no CUDA provider"
+    monkeypatch.setattr(probes, "version_of", lambda *names: "9.9.9")
+    found = cuda_probe()
+    assert "both are installed" in found.reason
+    assert found.fix.startswith("pip uninstall")
+    assert found.version == "9.9.9"
+
+
+def test_a_missing_cuda_library_and_a_missing_gpu_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = capi(tmp_path / "capi", provider=True)
+    monkeypatch.setattr(probes, "onnxruntime_folder", lambda: folder)
+    fake = FakeCuda()
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    assert cuda_probe().usable
+    monkeypatch.setattr(libraries, "missing", lambda path: ["libcublasLt.so.13"])
+    assert cuda_probe().reason == "libcublasLt.so.13 cannot be loaded"
+    assert "pip install" in cuda_probe().fix
+    fake.devices = 0
+    assert cuda_probe().reason == "CUDA sees no GPU"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ELF files are Linux's")
+def test_needed_libraries_are_read_from_a_library_s_own_list() -> None:
+    library = next(Path(np.__file__).parent.glob("_core/_multiarray_umath*.so"))
+    assert "libc.so.6" in libraries.needed(library)
+    assert "libc.so.6" not in libraries.missing(library)
+    assert libraries.needed(Path(__file__)) == []

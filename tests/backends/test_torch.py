@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from infertop.backends import cuda
 from infertop.backends.backend import Loaded, StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import make_sets
 from infertop.backends.ort import OnnxRuntimeCpu
+from infertop.backends.staged import Staged
+from infertop.backends.torch_compile import TorchCompile
 from infertop.backends.torch_eager import TorchEager
+from infertop.backends.torch_module import arrays
+from infertop.backends.torch_paths import CUDA_STEPS
+from infertop.tests.backends.fake_cuda import FakeCuda
 
 FACTORIES = '''
 import torch
@@ -39,6 +46,9 @@ def number(): return 3
 def trains():
     module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.9))
     return module.train(), torch.ones(1, 4)
+class Gate(nn.Module):
+    def forward(self, x): return x * torch.sigmoid(x) + 1
+def gate(): return Gate(), torch.ones(1, 64)
 constant = 7
 '''
 
@@ -230,3 +240,40 @@ def test_without_a_gpu_cuda_is_refused_in_a_sentence() -> None:
     assert error.kind in ("no-driver", "no-gpu")
     assert error.fix
     assert refused(asked("smallcnn", device="gpu")).kind == "usage"
+
+
+@pytest.mark.parametrize(("path", "copies"), [("pageable", True), ("device", False)])
+def test_the_steps_of_a_cuda_request_give_what_the_module_gives(path: str, copies: bool) -> None:
+    """On the device "cpu": torch's own copies, with a fake driver's events. The pinned paths need a GPU."""
+    module = torch.nn.Linear(4, 2).eval()
+    sets = [[torch.randn(3, 4)] for _ in range(2)]
+    steps = CUDA_STEPS[path](torch, module, lambda given: (tuple(given), {}), sets, "cpu")
+    device = cuda.Device(cuda.Driver(FakeCuda()), 0)
+    staged = Staged(steps, device, device.stream())
+    for index in (0, 1):
+        times = StageTimes()
+        with torch.inference_mode():
+            staged.issue(index, times)
+        staged.complete(times)
+        np.testing.assert_allclose(arrays(torch, steps.result)[0], module(sets[index][0]).detach().numpy())
+        assert times.compute > 0
+        assert times.enqueue > 0
+        assert math.isnan(times.h2d) != copies
+
+
+def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    phases: list[str] = []
+    backend = TorchCompile()
+    configuration = asked("factories:gate", folder, batch=2)
+    loaded = backend.load(configuration, phases.append)
+    assert phases == ["load", "build"]
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    backend.issue(0, 0, None)
+    compiled = backend.outputs(0)
+    backend.close()
+    np.testing.assert_allclose(compiled[0], request(configuration)[1][0], rtol=1e-4, atol=1e-5)
+    error = refused(asked("smallcnn", options={"compile_mode": "reduce-overheat"}), TorchCompile())
+    assert error.kind == "usage"
+    assert "reduce-overhead" in error.fix

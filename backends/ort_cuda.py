@@ -1,0 +1,209 @@
+"""The backend `onnxruntime-cuda`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import cuda, libraries, ort_session, probes
+from .backend import Inputs, Loaded, Report, StageTimes
+from .bound import BoundSteps
+from .configuration import Configuration
+from .errors import MeasureError
+from .ort_model import OrtModel
+from .staged import Staged, refuse_path
+
+PROVIDER = "CUDAExecutionProvider"
+PROVIDER_OPTIONS = (
+    "arena_extend_strategy", "cudnn_conv1d_pad_to_nc1d", "cudnn_conv_algo_search", "cudnn_conv_use_max_workspace",
+    "do_copy_in_default_stream", "enable_cuda_graph", "enable_skip_layer_norm_strict_mode", "fuse_conv_bias",
+    "gpu_mem_limit", "prefer_nhwc", "sdpa_kernel", "tunable_op_enable", "tunable_op_tuning_enable",
+    "use_ep_level_unified_stream",
+)  # fmt: skip
+"""Options of the CUDA provider that `--backend-option` passes on; device, stream and TF32 have options of their own."""
+
+SHAPE_OPERATORS = {
+    "Add", "And", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather",
+    "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or",
+    "Range", "ReduceMax", "ReduceMin", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze",
+    "Where",
+}  # fmt: skip
+"""What computes shapes, which onnxruntime puts on the CPU on purpose: a few numbers, needed there anyway."""
+
+
+class OnnxRuntimeCuda:
+    """ONNX Runtime's CUDA provider over bound buffers, on a stream of ours. Where it fell back to the CPU it says so."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._ort: Any = None
+        self._model = OrtModel()
+        self._session: Any = None
+        self._device: cuda.Device | None = None
+        self._stream: cuda.Stream | None = None
+        self._known: Loaded | None = None
+        self._path = "pageable"
+        self._steps: BoundSteps | None = None
+        self._staged: Staged | None = None
+        self._feeds: list[dict[str, Any]] = []
+        self._result: Any = None
+
+    def load(self, configuration: Configuration, report: Report) -> Loaded:
+        """A session for the model; another batch, other dims or another data path keep it."""
+        self._release()
+        _refuse(configuration)
+        options, precision = configuration.options, configuration.precision
+        index = cuda.index_of(configuration.device)
+        driver = cuda.load()
+        self._ort = ort_session.runtime()
+        key = (index, precision, tuple(options.backend_options.items()))
+        if self._model.open(configuration, key, report):
+            self._session = None
+        report("load")
+        graph, file = self._model.graph, self._model.file
+        if precision in ("fp32", "tf32"):
+            ort_session.refuse_other_floats(graph, file, precision)
+        elif precision == "fp16" and not file.exported and graph.float_types - {"float16"}:
+            raise MeasureError(
+                "unsupported",
+                f"{file.name} is not in float16, and onnxruntime-cuda converts no files",
+                "use --precision native, or a file in float16",
+            )
+        signature = self._model.signature(configuration)
+        if self._session is None:
+            self._close_device()
+            self._device = cuda.Device(driver, index)
+            self._stream = self._device.stream()
+            report("build")
+            self._session = self._create(configuration)
+            self._model.drop_file()
+        self._path = configuration.data_path
+        placement = ort_session.placement(self._session)
+        fallback = fallen_back(self._session, placement)
+        self._known = ort_session.loaded(graph, signature, file, placement=placement, fallback=fallback)
+        return self._known
+
+    def bind(self, sets: Sequence[Inputs], slots: int) -> None:
+        assert self._known is not None
+        assert self._device is not None
+        assert self._stream is not None
+        if not self._on_gpu():
+            # Nothing is on the GPU: the plain call on the CPU, which is what a script gets that does not look.
+            values = ort_session.needs_values(self._model.graph)
+            self._feeds = ort_session.feeds(self._ort, self._known, sets, values)
+            return
+        options = self._ort.RunOptions()
+        # The worker synchronises the stream itself, so that the copy out can follow at once.
+        options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        try:
+            self._steps = BoundSteps(
+                self._session, options, self._device, self._stream,
+                self._known.inputs, self._known.outputs, sets, self._path,
+            )  # fmt: skip
+        except MeasureError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
+            raise ort_session.explain(error, self._known, "onnxruntime-cuda") from error
+        self._staged = Staged(self._steps, self._device, self._stream)
+
+    def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
+        try:
+            if self._staged is not None:
+                self._staged.issue(index, times)
+                return
+            assert self._known is not None
+            values = ort_session.needs_values(self._model.graph)
+            run = self._session.run_with_ort_values if values else self._session.run
+            self._result = run(self._known.outputs, self._feeds[index])
+        except MeasureError:
+            raise
+        except Exception as error:  # onnxruntime's own exceptions share no base but this
+            assert self._known is not None
+            raise ort_session.explain(error, self._known, "onnxruntime-cuda") from error
+
+    def complete(self, slot: int, times: StageTimes | None) -> None:
+        if self._staged is not None:
+            self._staged.complete(times)
+
+    def outputs(self, slot: int) -> list[np.ndarray]:
+        return self._steps.outputs() if self._steps is not None else ort_session.flatten(self._result)
+
+    def close(self) -> None:
+        self._release()
+        self._session = None
+        self._model.close()
+        self._close_device()
+
+    def _create(self, configuration: Configuration) -> Any:
+        assert self._stream is not None
+        ort, asked = self._ort, configuration.options.backend_options
+        for_session, for_provider = ort_session.split_options(asked, PROVIDER_OPTIONS)
+        options = ort_session.session_options(ort, for_session, None)
+        if hasattr(ort, "preload_dlls"):
+            # From NVIDIA's wheels or torch's folder, which the loader does not search.
+            ort.preload_dlls(msvc=False)
+        provider = {
+            "device_id": str(cuda.index_of(configuration.device)),
+            "has_user_compute_stream": "1",
+            "user_compute_stream": str(self._stream.address),
+            **for_provider,
+        }
+        if configuration.precision in ("fp32", "tf32"):
+            # On by default, where torch has it off for matrix products: said, so that the two can be compared.
+            provider["use_tf32"] = "1" if configuration.precision == "tf32" else "0"
+        return ort_session.create(ort, self._model.file, options, [(PROVIDER, provider)])
+
+    def _on_gpu(self) -> bool:
+        return PROVIDER in self._session.get_providers()
+
+    def _release(self) -> None:
+        """Forget what was bound; the session and its stream stay."""
+        self._steps = self._staged = self._result = None
+        self._feeds = []
+        if self._device is not None:
+            self._device.free()
+
+    def _close_device(self) -> None:
+        if self._device is not None:
+            self._device.close()
+        self._device = self._stream = None
+
+
+def fallen_back(session: Any, placement: dict[str, int] | None) -> str | None:
+    """What does not run on the GPU though it was asked to, in a sentence; None where all but shapes does.
+
+    Asking for the provider proves nothing: where its library cannot be loaded, onnxruntime warns and goes on on the CPU.
+    """
+    if PROVIDER not in session.get_providers():
+        folder = probes.onnxruntime_folder()
+        library = folder / "libonnxruntime_providers_cuda.so" if folder else Path()
+        lacking = libraries.missing(library) if library.is_file() else ["its own library"]
+        reason = f" ({', '.join(lacking)} cannot be loaded)" if lacking else ""
+        return f"the CUDA provider did not start{reason}: everything runs on the CPU"
+    if placement is None:
+        return None
+    on_cpu = ort_session.operators(session, "CPUExecutionProvider")
+    working = {name: count for name, count in on_cpu.items() if name not in SHAPE_OPERATORS}
+    if not working:
+        return None
+    names = ", ".join(sorted(working, key=lambda name: -working[name])[:3])
+    return f"{sum(working.values())} of {sum(placement.values())} nodes run on the CPU ({names})"
+
+
+def _refuse(configuration: Configuration) -> None:
+    """What this backend cannot do is said, never replaced."""
+    if configuration.device == "cpu":
+        raise MeasureError(
+            "unsupported", "onnxruntime-cuda needs a GPU", "use --device cuda:0, or --backend onnxruntime-cpu"
+        )
+    if configuration.precision not in ("native", "fp32", "tf32", "fp16"):
+        raise MeasureError(
+            "unsupported",
+            f"onnxruntime-cuda measures native, fp32, tf32 and fp16, not {configuration.precision}",
+            "use --precision native with a file in that precision",
+        )
+    refuse_path(configuration.data_path)

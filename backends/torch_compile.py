@@ -1,0 +1,53 @@
+"""The backend `torch-compile`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .backend import Loaded, Report
+from .configuration import Configuration
+from .errors import MeasureError
+from .registry import nearest
+from .torch_eager import TorchEager
+from .torch_module import Built
+
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+class TorchCompile(TorchEager):
+    """`torch.compile` of the module, for one shape at a time; the first request compiles."""
+
+    name = "torch-compile"
+
+    def load(self, configuration: Configuration, report: Report) -> Loaded:
+        mode = configuration.options.compile_mode or MODES[0]
+        if mode not in MODES:
+            near = nearest(mode, MODES)
+            raise MeasureError(
+                "usage",
+                f"torch.compile has no mode {mode}",
+                f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODES)}",
+            )
+        before = self._known.inputs if self._known is not None else None
+        loaded = super().load(configuration, report)
+        if before is not None and before != loaded.inputs:
+            # Eight shapes are compiled, the ninth runs operator by operator in silence: forget the ones before.
+            self._torch._dynamo.reset()
+        report("build")
+        return loaded
+
+    def _place(self, built: Built, configuration: Configuration) -> Any:
+        module = super()._place(built, configuration)
+        mode = configuration.options.compile_mode or MODES[0]
+        return self._torch.compile(module, mode=mode, dynamic=False)
+
+    def _explain(self, error: Exception) -> MeasureError:
+        if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return MeasureError(
+                "compile-failed",
+                f"torch.compile failed: {said[:200]}",
+                "measure the model with --backend torch-eager, or try another --compile-mode",
+                str(error),
+            )
+        return super()._explain(error)
