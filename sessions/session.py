@@ -11,6 +11,7 @@ from ..backends.errors import MeasureError
 from .history import SECOND, second_of
 from .reader import SUFFIX, Segment
 from .records import AnyRecord, Event, Header, Run
+from .runs import RECENT
 from .state import SessionState
 
 HISTORY_S = 240.0
@@ -194,7 +195,7 @@ class Session:
             assert segment.header is not None
             state.begin(segment.header, offset)
             upto = bisect_right(segment.times, t - offset)
-            begin = bisect_right(segment.times, since * SECOND - SECOND - offset)
+            begin = bisect_right(segment.times, min(since * SECOND, t - RECENT) - SECOND - offset)
             if i == last:
                 begin = min(begin, self._before_key(segment, upto, t - offset))
             begin = min(begin, upto)

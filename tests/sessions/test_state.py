@@ -10,7 +10,7 @@ import types
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from infertop.sessions.records import Clock, End, Event, Fault, Key, Run, Tick, Verdict
 from infertop.sessions.runs import same_configuration
@@ -445,27 +445,31 @@ def test_a_key_applied_to_the_state_that_made_it_changes_nothing():
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["ticks", "ticks", "ticks", "idle", "run", "end", "event", "fail", "verdict"]),
-        st.integers(1, 30),
+        st.sampled_from(["measure", "measure", "warm", "load", "end", "fail", "idle", "event", "verdict"]),
+        st.integers(1, 120),
         st.integers(0, 5),
     ),
-    min_size=3,
-    max_size=25,
+    min_size=2,
+    max_size=8,
 )
 
 
 def session_of(steps, key_every):
-    """A random session: runs that begin, warm up, measure and end in any order."""
+    """A random session: runs that begin, warm up, measure and end, for up to four minutes."""
     engine = Engine(key_every=key_every)
     backends = ["onnxruntime-cpu", "torch-eager", "tensorrt"]
     for kind, count, variant in steps:
-        if kind == "ticks" and engine.run:
-            if engine.run.phase in ("start", "warmup") and count > 10:
-                engine.enter("measure" if engine.run.phase == "warmup" else "warmup", threads=variant or None)
+        if kind in ("load", "warm", "measure"):
+            if not engine.run:
+                engine.begin(configuration(backends[variant % 3], batch=[None, 1, 8][count % 3]))
+            if kind != "load" and engine.run.phase == "start":
+                engine.enter("warmup", threads=variant or None)
+            if kind == "measure" and engine.run.phase == "warmup":
+                engine.tick([9 * MS] * variant)
+                engine.enter("measure")
             for n in range(count):
-                engine.tick([MS * (1 + (n * variant) % 7)] * (variant if engine.run.phase != "start" else 0))
-        elif kind == "run" and not engine.run:
-            engine.begin(configuration(backends[variant % 3], batch=[None, 1, 8][count % 3]))
+                pause = (n // 9) % 3 == 2 or kind == "load"
+                engine.tick([MS * (1 + (n * variant) % 7)] * (0 if pause else variant))
         elif kind in ("end", "fail") and engine.run:
             engine.finish(kind, Fault("x", "broke") if kind == "fail" else None)
         elif kind == "event":
@@ -478,18 +482,25 @@ def session_of(steps, key_every):
     return engine
 
 
-@settings(max_examples=40, deadline=None)
-@given(STEPS, st.sampled_from([3.0, 7.0, 60.0]), st.floats(0, 1), st.sampled_from([4.0, 20.0, 240.0]))
+LONG = [("measure", 120, 3), ("measure", 120, 2), ("end", 1, 1), ("measure", 120, 4), ("measure", 100, 1)]
+
+
+@settings(max_examples=60, deadline=None)
+@example(LONG, 7.0, 0.5, 4.0)
+@example(LONG, 7.3, 0.97, 20.0)
+@example(LONG, 60.0, 1.0, 4.0)
+@given(STEPS, st.sampled_from([3.0, 7.3, 60.0]), st.floats(0, 1), st.sampled_from([4.0, 20.0, 240.0]))
 def test_seek_equals_the_fold_of_everything_before(tmp_path_factory, steps, key_every, where, history):
     from infertop.sessions.session import Session
 
     engine = session_of(steps, key_every)
     path = engine.write_to(tmp_path_factory.mktemp("session") / "s" / "0001.itlog.zst")
     t = round(where * engine.t)
-    fold = folded([r for r in engine.records if not hasattr(r, "t") or r.t <= t])
+    before = [r for r in engine.records if not hasattr(r, "t") or r.t <= t]
     with Session(path.parent) as session:
-        sought = session.seek(t, max(history, 40.0) if where > 0.5 else history)
-    assert_same(sought.view(t), fold.view(t))
+        sought = session.seek(t, history)
+    assert_same(sought.view(t), folded(before).view(t))
+    assert_same(sought.view(t), folded(r for r in before if not isinstance(r, Key)).view(t))
 
 
 def weight(root):
