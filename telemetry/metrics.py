@@ -104,7 +104,7 @@ class Every:
         self._next += ((at_ns - self._next) // self._period + 1) * self._period
         return True
 
-    def again(self) -> None:
-        """Due at the next deadline, whatever the period says."""
-        self._next = None
-        self._offset = 0
+    def shift(self, by_ns: int) -> None:
+        """Move this turn and all after it."""
+        if self._next is not None:
+            self._next += by_ns

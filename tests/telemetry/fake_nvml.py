@@ -150,6 +150,9 @@ class Machine:
         self.init_error = init_error
         self.missing = set(missing)  # functions that the driver's library does not have
         self.now_ns = 1_000_000_000_000
+        self.energy_ns: Callable[[int], int] = lambda now: (
+            3_000_000
+        )  # what the energy counter takes, by the time
         self.life = 0  # how often NVML was initialised
         self.up = False
         self.called: list[str] = []
@@ -272,7 +275,9 @@ class Machine:
         return self._enter("nvmlDeviceGetEnforcedPowerLimit", handle).limit_mw
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: Handle) -> int:
-        return self._enter("nvmlDeviceGetTotalEnergyConsumption", handle).energy_mj
+        gpu = self._enter("nvmlDeviceGetTotalEnergyConsumption", handle)
+        self.now_ns += self.energy_ns(self.now_ns)
+        return gpu.energy_mj
 
     def nvmlDeviceGetTemperatureV(self, handle: Handle, sensor: int, version: int = 0) -> int:
         return self._enter("nvmlDeviceGetTemperatureV", handle).temperature

@@ -44,8 +44,8 @@ def test_missed_turns_are_not_made_up_for() -> None:
     assert turns(Every(SECOND), [0, 1, 13, 14, 15, 16, 17]) == [0, 13, 16]
 
 
-def test_a_turn_can_be_asked_for() -> None:
-    every = Every(SECOND, QUARTER)
-    assert turns(every, [0, 1, 2]) == [1]
-    every.again()
-    assert turns(every, [3, 4, 7]) == [3, 7]
+def test_a_turn_can_be_moved_to_another_tick() -> None:
+    every = Every(SECOND)
+    assert turns(every, [0, 1, 2, 3, 4]) == [0, 4]
+    every.shift(QUARTER)
+    assert turns(every, [5, 6, 7, 8, 9, 10, 11, 12, 13]) == [9, 13]

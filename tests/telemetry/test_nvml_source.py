@@ -133,6 +133,21 @@ def test_what_is_dear_is_not_called_each_tick() -> None:
     assert "nvmlGpmSampleAlloc" not in count
 
 
+def test_a_slow_turn_leaves_the_drivers_own_cycle() -> None:
+    machine = Machine(h100())
+    bench = Bench(machine)
+    phase = (bench.start + 2 * QUARTER) % 100_000_000  # of the first slow turn
+    machine.energy_ns = lambda now: 15_000_000 if now % 100_000_000 == phase else 3_000_000
+    assert bench.turns("gpu0.energy", 20) == [1, 6, 10, 14, 18]
+
+
+def test_a_slow_turn_that_is_always_long_does_not_move_for_ever() -> None:
+    machine = Machine(h100())
+    bench = Bench(machine)
+    machine.energy_ns = lambda now: 15_000_000
+    assert bench.turns("gpu0.energy", 28) == [1, 6, 11, 16, 20, 24]
+
+
 def test_gpm_samples_stay_apart_at_the_fastest_interval() -> None:
     bench = Bench(Machine(h100()), interval=SECOND // 10)
     assert bench.turns("gpu0.sm_active", 20) == [5, 10, 15]  # 0: 100 ms after the first
