@@ -75,6 +75,7 @@ def _option(*names: str, **settings: Any) -> Callable[[F], F]:
 
 WORDS = [
     _option("--backend", metavar="NAME[,NAME…]", help="Runtimes; NAME@LABEL under the interpreter of that label; all: all usable here."),
+    _option("--device", metavar="DEVICE", help="cpu or cuda:N, for backends that could use either. [default: cpu]"),
     _option("--precision", metavar="P[,P…]", help="native (as the file gives it), fp32 and others, as far as a backend has them."),
     _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
     _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),

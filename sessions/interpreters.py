@@ -65,22 +65,25 @@ def _interpreter(path: str) -> str:
 
 
 def choose(
-    text: str | None, model: models.Model, interpreters: Environments, probe: Probe
+    text: str | None, model: models.Model, interpreters: Environments, probe: Probe, device: str | None = None
 ) -> tuple[list[Choice], list[Skipped]]:
     """The backends of a comma list, and those that `all` leaves out; None is the model's default among the usable."""
     if text is None:
         usable = {a.name for a in available("", interpreters, probe) if a.usable}
-        return [_choice(models.default_backend(model, usable), "", interpreters)], []
+        return [_choice(models.default_backend(model, usable), "", interpreters, device)], []
     choices: list[Choice] = []
     skipped: list[Skipped] = []
     for word in text.split(","):
         name, label = _word(word, interpreters)
         if name != "all":
-            choices.append(_choice(name, label, interpreters))
+            choices.append(_choice(name, label, interpreters, device))
             continue
         for found in available(label, interpreters, probe):
-            if found.usable:
-                choices.append(_choice(found.name, label, interpreters))
+            elsewhere = _runs_elsewhere(found.name, device)
+            if elsewhere:
+                skipped.append(Skipped(found.name, elsewhere))
+            elif found.usable:
+                choices.append(_choice(found.name, label, interpreters, device))
             else:
                 skipped.append(Skipped(found.name, found.reason, found.fix))
     if not choices:
@@ -91,10 +94,12 @@ def choose(
     return choices, skipped
 
 
-def first(text: str | None, interpreters: Environments) -> Choice:
+def first(text: str | None, interpreters: Environments, device: str | None = None) -> Choice:
     """The first backend of the list, nothing probed; where it is left open a backend of "", which the engine chooses."""
     name, label = _word((text or "all").split(",")[0], interpreters)
-    return Choice("", environment=label or None) if name == "all" else _choice(name, label, interpreters)
+    if name == "all":
+        return Choice("", device or "cpu", label or None)
+    return _choice(name, label, interpreters, device)
 
 
 def _word(word: str, interpreters: Environments) -> tuple[str, str]:
@@ -107,10 +112,23 @@ def _word(word: str, interpreters: Environments) -> tuple[str, str]:
     return (name if name == "all" else registry.resolve(name).name), label
 
 
-def _choice(name: str, label: str, interpreters: Environments) -> Choice:
+def _choice(name: str, label: str, interpreters: Environments, device: str | None) -> Choice:
     info = registry.resolve(name)
     environment = label or (info.name if info.name in interpreters else None)
-    return Choice(info.name, "cpu" if info.device == "any" else info.device, environment)
+    return Choice(info.name, device or device_of(info.name), environment)
+
+
+def device_of(backend: str) -> str:
+    """Where a backend measures when nobody named a device: those that could use either take the CPU."""
+    return "cuda:0" if registry.resolve(backend).device == "cuda" else "cpu"
+
+
+def _runs_elsewhere(backend: str, device: str | None) -> str:
+    """Why `all` on that device does not mean this backend; empty where it does."""
+    kind = registry.resolve(backend).device
+    if device is None or kind in ("any", device.partition(":")[0]):
+        return ""
+    return f"it does not run on {device}"
 
 
 def available(label: str, interpreters: Environments, probe: Probe) -> list[Availability]:

@@ -43,6 +43,7 @@ class Words:
     backend: str | None = None
     precision: str | None = None
     batch: str | None = None
+    device: str | None = None
     dim: Sequence[str] = ()
     data_path: str | None = None
     load: str | None = None
@@ -68,7 +69,7 @@ def plan(model: str, words: Words, probe: Probe, repeats: int = 1) -> tuple[Plan
     leave the backend open."""
     found = models.resolve(model, words.working_directory)
     environments = interpreters.environments(words.python)
-    choices, skipped = interpreters.choose(words.backend, found, environments, probe)
+    choices, skipped = interpreters.choose(words.backend, found, environments, probe, _device(words.device))
     configurations = _combined(model, found, choices, words)
     duration_s, requests = length(words, DEFAULT_DURATION_S)
     tasks = make_tasks(
@@ -87,7 +88,7 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     which the engine chooses."""
     found = models.resolve(model, words.working_directory)
     environments = interpreters.environments(words.python)
-    choice = interpreters.first(words.backend, environments)
+    choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
     configuration = _combined(model, found, [choice], words)[0]
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments
@@ -111,6 +112,16 @@ def _combined(
 def full_name(name: str) -> str:
     """A backend's full name from the full or the short one. Raises MeasureError of kind `usage`."""
     return registry.resolve(name).name
+
+
+def _device(text: str | None) -> str | None:
+    """`cpu` or `cuda:N`; `cuda` is `cuda:0`."""
+    if text is None or text == "cpu":
+        return text
+    found = re.fullmatch(r"cuda(?::(\d{1,3}))?", text)
+    if found is None:
+        raise MeasureError("usage", f"--device {text!r} is not known", "write cpu, cuda or cuda:N")
+    return f"cuda:{found[1] or 0}"
 
 
 def _known(text: str | None, known: Sequence[str], option: str) -> list[str]:

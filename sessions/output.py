@@ -292,7 +292,9 @@ def _escaped(text: str) -> str:
 def error_line(result: Result) -> str:
     """`onnxruntime-cpu: message; fix` of a result that has an error."""
     error = result["error"]
-    return sentence(f"{result['backend']}: {error['message']}", error["fix"])
+    message = error["message"]
+    named = message if message.startswith(result["backend"]) else f"{result['backend']}: {message}"
+    return sentence(named, error["fix"])
 
 
 def detail_lines(result: Result) -> list[str]:

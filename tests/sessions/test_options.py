@@ -161,6 +161,7 @@ def test_names_that_nearly_match_are_suggested() -> None:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
+        ("--device 'gpu'", {"device": "gpu"}),
         ("--batch '0'", {"batch": "0"}),
         ("--batch 'x'", {"batch": "1,x"}),
         ("is not NAME=N", {"dim": ("seq",)}),
@@ -183,6 +184,19 @@ def test_names_that_nearly_match_are_suggested() -> None:
 )
 def test_what_is_wrong_is_said_in_a_sentence(message: str, words: dict[str, Any]) -> None:
     refused(message, backend="ort-cpu", **words)
+
+
+def test_a_device_is_taken_by_those_that_can_and_all_means_only_them() -> None:
+    found, _ = plan(backend="torch,ort-cpu", device="cuda")
+    assert [c.device for c in found.configurations] == ["cuda:0", "cuda:0"], (
+        "what cannot, says so when it is loaded"
+    )
+    on_gpu, _ = plan(backend="all", device="cuda:1")
+    assert [(c.backend, c.device) for c in on_gpu.configurations] == [("torch-eager", "cuda:1")]
+    assert [(s.backend, s.reason) for s in on_gpu.skipped] == [
+        ("onnxruntime-cpu", "it does not run on cuda:1")
+    ]
+    assert {c.device for c in plan(backend="all", device="cpu")[0].configurations} == {"cpu"}
 
 
 def test_shapes_in_both_notations() -> None:
