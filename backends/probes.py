@@ -32,6 +32,9 @@ class Availability:
     reason: str = ""
     fix: str = ""
     version: str | None = None
+    device: str = (
+        "cpu"  # where it measures when nobody names a device: the first GPU, if it could use one here
+    )
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class _Finding:
     reason: str = ""
     fix: str = ""
     version: str | None = None
+    device: str = "cpu"
 
 
 def probe_all() -> list[Availability]:
@@ -52,7 +56,13 @@ def probe(info: BackendInfo) -> Availability:
     if not finding.reason and util.find_spec("numpy") is None:
         finding = _Finding("numpy is not installed", "pip install numpy")
     return Availability(
-        info.name, info.short, not finding.reason, finding.reason, finding.fix, finding.version
+        info.name,
+        info.short,
+        not finding.reason,
+        finding.reason,
+        finding.fix,
+        finding.version,
+        finding.device,
     )
 
 
@@ -75,7 +85,31 @@ def version_of(*distributions: str) -> str | None:
 def _torch() -> _Finding:
     if util.find_spec("torch") is None:
         return _Finding("torch is not installed", "pip install 'infertop[torch]'")
-    return _Finding(version=version_of("torch"))
+    device = "cpu" if _torch_is_for_cpus() or isinstance(_gpus(), _Finding) else "cuda:0"
+    return _Finding(version=version_of("torch"), device=device)
+
+
+def _torch_is_for_cpus() -> bool:
+    """Whether this torch was built without CUDA, as its own version file says."""
+    spec = util.find_spec("torch")
+    file = Path(spec.origin).with_name("version.py") if spec is not None and spec.origin else None
+    if file is None or not file.is_file():
+        return True
+    return re.search(r"^cuda\b[^=]*= '", file.read_text(encoding="utf-8"), re.MULTILINE) is None
+
+
+def _gpus() -> int | _Finding:
+    """How many GPUs CUDA's driver sees, or what is wrong."""
+    if util.find_spec("numpy") is None:
+        return _Finding("numpy is not installed", "pip install numpy")
+    # Here, and not above: cuda needs numpy, which a bare interpreter lacks.
+    from . import cuda
+
+    try:
+        count = cuda.load().count()
+    except MeasureError as error:
+        return _Finding(error.message, error.fix)
+    return count or _Finding("CUDA sees no GPU", "see what nvidia-smi lists")
 
 
 def _onnxruntime() -> _Finding:
@@ -109,7 +143,7 @@ def _onnxruntime_cuda() -> _Finding:
     """The CUDA provider's library, the libraries that it needs, a driver and a GPU; cheapest first."""
     finding = _onnxruntime()
     folder = onnxruntime_folder()
-    if finding.reason or folder is None or util.find_spec("numpy") is None:
+    if finding.reason or folder is None:
         return finding
     library = folder / "libonnxruntime_providers_cuda.so"
     if not library.is_file():
@@ -121,20 +155,15 @@ def _onnxruntime_cuda() -> _Finding:
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
             finding.version,
         )
-    # Here, and not above: cuda needs numpy, which a bare interpreter lacks.
-    from . import cuda
-
-    try:
-        if not cuda.load().count():
-            return _Finding("CUDA sees no GPU", "see what nvidia-smi lists", finding.version)
-    except MeasureError as error:
-        return _Finding(error.message, error.fix, finding.version)
+    gpus = _gpus()
+    if isinstance(gpus, _Finding):
+        return dataclasses.replace(gpus, version=finding.version)
     lacking = libraries.missing(library)
     if lacking:
         return _Finding(
             f"{lacking[0]} cannot be loaded", "pip install 'onnxruntime-gpu[cuda,cudnn]'", finding.version
         )
-    return finding
+    return dataclasses.replace(finding, device="cuda:0")
 
 
 def _foreign() -> _Finding:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cuda, models, torch_module
+from . import cores, cuda, models, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -42,8 +42,9 @@ class TorchEager:
         self._leave()
         self._refuse(configuration)
         options = configuration.options
-        self._torch = torch_module.runtime()
         model = models.resolve(configuration.model, options.working_directory)
+        self._torch = torch_module.runtime()
+        zoo.import_for(model)
         files = [path for path in (model.path, torch_module.weights_path(options)) if path]
         key = (
             model,

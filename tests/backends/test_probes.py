@@ -95,7 +95,9 @@ def test_a_missing_cuda_library_and_a_missing_gpu_are_named(
     monkeypatch.setattr(probes, "onnxruntime_folder", lambda: folder)
     fake = FakeCuda()
     monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    monkeypatch.setattr(libraries, "missing", lambda path: [])
     assert cuda_probe().usable
+    assert cuda_probe().device == "cuda:0"
     monkeypatch.setattr(libraries, "missing", lambda path: ["libcublasLt.so.13"])
     assert cuda_probe().reason == "libcublasLt.so.13 cannot be loaded"
     assert "pip install" in cuda_probe().fix
@@ -109,3 +111,23 @@ def test_needed_libraries_are_read_from_a_library_s_own_list() -> None:
     assert "libc.so.6" in libraries.needed(library)
     assert "libc.so.6" not in libraries.missing(library)
     assert libraries.needed(Path(__file__)) == []
+
+
+def test_torch_measures_on_the_gpu_where_it_has_one_and_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = registry.resolve("torch-eager")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    version = tmp_path / "torch" / "version.py"
+    fake = FakeCuda()
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    version.write_text("__version__ = '2.14.1+cu130'\ncuda: Optional[str] = '13.0'\n")
+    assert probes.probe(info).device == "cuda:0"
+    fake.devices = 0
+    assert probes.probe(info).device == "cpu"
+    fake.devices = 1
+    version.write_text("__version__ = '2.14.1+cpu'\ncuda: Optional[str] = None\n")
+    assert probes.probe(info).device == "cpu"
