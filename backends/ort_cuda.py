@@ -73,6 +73,13 @@ class OnnxRuntimeCuda:
                 f"{file.name} is not in float16, and onnxruntime-cuda converts no files",
                 "use --precision native, or a file in float16",
             )
+        for item in graph.outputs:
+            if item.dtype in ("sequence", "map", "optional", "sparse tensor", "string"):
+                raise MeasureError(
+                    "unsupported",
+                    f"output {item.name} of {file.name} is a {item.dtype}, which cannot lie in GPU memory",
+                    "measure it with --backend onnxruntime-cpu",
+                )
         signature = self._model.signature(configuration)
         if self._session is None:
             self._close_device()

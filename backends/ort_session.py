@@ -137,8 +137,12 @@ def explain(error: Exception, known: Loaded, backend: str) -> MeasureError:
     """A request that the runtime refused: most often a size that a rule had to assume, or an integer out of its table."""
     said = str(error)
     shapes = ", ".join(f"{item.name} {show(item.shape)}" for item in known.inputs)
-    if "memory" in said.lower() and "alloc" in said.lower():
+    lower = said.lower()
+    if "out of memory" in lower or ("memory" in lower and "alloc" in lower):
         return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
+    if "cuda failure" in lower or "cuda error" in lower or "cudnn failure" in lower:
+        first = said.strip().splitlines()[0][:200]
+        return MeasureError("cuda-fault", f"{backend}: {first}", "run again in a new worker", said)
     if known.assumed:
         sizes = ", ".join(f"{name}={size}" for name, size in known.assumed.items())
         return MeasureError(

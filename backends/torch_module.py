@@ -181,6 +181,8 @@ def explain(
         return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
     shapes = ", ".join(f"{item.name} {show(item.shape)} {item.dtype}" for item in inputs)
     first = (said.strip().splitlines() or [type(error).__name__])[0][:200]
+    if "CUDA error" in said or "CUDNN_STATUS" in said:
+        return MeasureError("cuda-fault", f"{backend}: {first}", "run again in a new worker", said)
     message = f"the model refused {shapes}: {first}"
     if assumed:
         message += f" (assumed: {', '.join(f'{name}={size}' for name, size in assumed.items())})"

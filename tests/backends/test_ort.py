@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from infertop.backends import graph
-from infertop.backends.backend import Loaded, StageTimes
+from infertop.backends import graph, ort_session
+from infertop.backends.backend import Input, Loaded, StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import make_sets
@@ -270,3 +270,20 @@ def test_an_operator_that_the_runtime_lacks_is_said_with_its_own_words(tmp_path:
     error = unreadable(Path(path))
     assert "onnxruntime" in error.message
     assert "Teleport" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("BFCArena: Failed to allocate memory for requested buffer of size 1000", "out-of-memory"),
+        ("CUDA failure 2: out of memory ; GPU=0", "out-of-memory"),
+        ("CUDA failure 700: an illegal memory access was encountered ; GPU=0", "cuda-fault"),
+        ("Got invalid dimensions for input: x", "shape"),
+    ],
+)
+def test_what_a_request_failed_with_is_told_apart(said: str, kind: str) -> None:
+    error = ort_session.explain(
+        RuntimeError(said), Loaded([Input("x", "float32", (1,))], 1), "onnxruntime-cuda"
+    )
+    assert error.kind == kind
+    assert error.detail == said
