@@ -243,6 +243,10 @@ def live(
             raise MeasureError(
                 "usage", f"there is no command or model {models[0]}", f"did you mean infertop {near}?"
             ) from error
+    elif needless := chosen.about_a_model(typed):
+        raise MeasureError(
+            "usage", f"{needless} needs a MODEL beside it", f"write infertop MODEL {needless} …"
+        )
     measuring_only_on_linux()
     _needs_terminal(f"infertop run {models[0]}" if models else "infertop run MODEL")
     settings = EngineSettings(

@@ -7,6 +7,7 @@ them ends in a MeasureError.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Sequence
@@ -107,6 +108,15 @@ def _combined(
         _loads(words.load),
         options(words),
     )
+
+
+def about_a_model(words: Words) -> str | None:
+    """The first option given that says something of a measurement, for a command that has none yet."""
+    plain = Words(cache_directory=words.cache_directory, working_directory=words.working_directory)
+    for one in dataclasses.fields(Words):
+        if one.name not in ("python", "interval") and getattr(words, one.name) != getattr(plain, one.name):
+            return f"--{one.name.replace('_', '-')}"
+    return None
 
 
 def full_name(name: str) -> str:

@@ -141,6 +141,8 @@ def test_help_names_every_command(run: Run) -> None:
         (["smallcnn", "--batch", "0"], "--batch '0'"),
         (["smallcnn"], "infertop run smallcnn prints results"),
         (["--python", "/nosuch"], "no program"),
+        (["--batch", "8"], "--batch needs a MODEL"),
+        (["--input-shape", "x=3"], "--input-shape needs a MODEL"),
     ],
 )
 def test_usage_errors_are_one_sentence_and_nothing_is_measured(
