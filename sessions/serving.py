@@ -283,7 +283,7 @@ class Server:
         if not self._seen_viewer and not self._stay:
             if alone > ARRIVAL_S:
                 self._over = "no viewer came"
-        elif self._engine.runner is None and self._next is None:
+        elif self._available is not None and self._engine.runner is None and self._next is None:
             self._over = "the run ended and nobody was watching"
         elif alone > UNWATCHED_S:
             self._over = "nobody was watching for ten minutes"
