@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from . import torch_module
+from . import torch_files, torch_module
 from .backend import Report, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -158,7 +158,7 @@ def _trace_signature(built: Built, configuration: Configuration) -> tuple[Signat
 def _key(model: Model, configuration: Configuration) -> str:
     """What the exported file depends on, as a short hash."""
     options = configuration.options
-    weights = torch_module.weights_path(options)
+    weights = torch_files.weights_path(options)
     given = file_shapes(options) or {}
     parts = {
         "model": (model.kind, model.name),

@@ -12,7 +12,7 @@ import numpy as np
 from .backend import Input, Inputs, Loaded
 from .configuration import Options
 from .errors import MeasureError
-from .signature import Given
+from .shapes import Given
 
 SETS = 8
 """Sets of generated input in rotation, so that no cache flatters."""

@@ -14,7 +14,8 @@ from .backend import Inputs, Loaded, versions
 from .errors import MeasureError
 from .ort_model import ModelFile
 from .registry import nearest
-from .signature import Signature, show
+from .shapes import show
+from .signature import Signature
 
 DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "numpy")
 

@@ -12,17 +12,7 @@ from .configuration import Configuration
 from .dims import default_size, evaluate, is_batch_name, is_length_name, symbols
 from .errors import MeasureError
 from .registry import nearest
-
-BATCH = "B"
-"""How `--input-shape` writes the batch axis."""
-
-_SPEC = re.compile(r"(?P<sizes>(?:(?:\d+|B)(?:x(?:\d+|B))*)?)(?::(?P<dtype>\w+))?")
-_COLON = re.compile(r"(?P<name>.+?):(?P<spec>(?:\d+|B)(?:x(?:\d+|B))*(?::\w+)?)")
-_DTYPES = {"float": "float32", "half": "float16", "double": "float64", "bf16": "bfloat16", "fp16": "float16",
-           "fp32": "float32", "fp64": "float64", "int": "int32", "long": "int64"}  # fmt: skip
-DTYPES = ("float32", "float16", "bfloat16", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16",
-          "uint32", "uint64", "bool")  # fmt: skip
-"""The element types of inputs that infertop can generate, by numpy's names (and bfloat16)."""
+from .shapes import BATCH, DTYPES, Given, casts, parse_spec, show
 
 
 @dataclass(frozen=True)
@@ -38,16 +28,6 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class Given:
-    """The shape that a person gave for an input; "B" is the batch."""
-
-    sizes: tuple[int | str, ...]
-    dtype: str | None
-    source: str  # the option that it came from
-    samples: bool = False  # axis 0 holds samples, of which a batch takes some (--inputs)
-
-
-@dataclass(frozen=True)
 class Signature:
     """The inputs with every size known, and how they came to be."""
 
@@ -55,36 +35,6 @@ class Signature:
     batch: int | None
     dims: dict[str, int]
     assumed: dict[str, int]
-
-
-def parse_input_shape(text: str) -> tuple[str, str]:
-    """`NAME=AxBxC[:DTYPE]`, `NAME:AxBxC[:DTYPE]` or `AxBxC[:DTYPE]` as (name, rest); the name is empty in the last."""
-    name, equals, spec = text.rpartition("=")
-    if not equals:
-        colon = _COLON.fullmatch(text)
-        name, spec = (colon["name"], colon["spec"]) if colon else ("", text)
-    parse_spec(spec, name)
-    return name, spec
-
-
-def parse_spec(spec: str, name: str = "") -> Given:
-    """`AxBxC[:DTYPE]`. Raises MeasureError kind "usage"."""
-    option = f"--input-shape {name}={spec}" if name else f"--input-shape {spec}"
-    match = _SPEC.fullmatch(spec.strip())
-    dtype = _DTYPES.get(match["dtype"], match["dtype"]) if match and match["dtype"] else None
-    if match is None or not spec.strip():
-        raise MeasureError(
-            "usage", f"{option} is not a shape", "write it like NAME=Bx3x224x224 or NAME=Bx128:int64"
-        )
-    if dtype is not None and dtype not in DTYPES:
-        near = nearest(dtype, DTYPES)
-        raise MeasureError(
-            "usage",
-            f"{option}: {dtype} is no element type",
-            f"did you mean {near[0]}?" if near else f"the types are {', '.join(DTYPES)}",
-        )
-    sizes = tuple(size if size == BATCH else int(size) for size in match["sizes"].split("x") if size)
-    return Given(sizes, dtype, "--input-shape")
 
 
 def resolve(
@@ -369,7 +319,7 @@ class _Resolution:
         given = self.given.get(item.name)
         dtype = item.dtype
         if given is not None and given.dtype is not None and given.dtype != dtype:
-            if not self.flexible and not (given.samples and _casts(given.dtype, dtype)):
+            if not self.flexible and not (given.samples and casts(given.dtype, dtype)):
                 raise MeasureError(
                     "shape",
                     f"input {item.name} is {dtype}, {given.source} gives {given.dtype}",
@@ -388,11 +338,6 @@ def image_axes(dtype: str, sizes: Sequence[int | str | None]) -> tuple[int, ...]
     return (1, 2) if sizes[3] in (1, 3, 4) else ()
 
 
-def show(sizes: Sequence[int | str | None]) -> str:
-    """A shape as a person reads it: `batch x 3 x ? x 224`."""
-    return " x ".join("?" if size is None else str(size) for size in sizes) or "a scalar"
-
-
 def _unnamed(name: str, axis: int) -> str:
     """A name for an unnamed axis, for --dim and for the header: `images[2]`. Signs that a sum could hold are replaced."""
     return f"{re.sub('[^A-Za-z0-9_.]', '_', name)}[{axis}]"
@@ -404,9 +349,3 @@ def _symbols(size: int | str) -> list[str]:
 
 def _axes(count: int) -> str:
     return "1 axis" if count == 1 else f"{count} axes"
-
-
-def _casts(source: str, target: str) -> bool:
-    """Whether an array of one type may stand for another: floats for floats, integers and booleans for integers."""
-    floats = ("float", "bfloat")
-    return source.startswith(floats) == target.startswith(floats)

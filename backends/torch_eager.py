@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cuda, models, torch_module, zoo
+from . import cores, cuda, models, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -45,7 +45,7 @@ class TorchEager:
         model = models.resolve(configuration.model, options.working_directory)
         self._torch = torch_module.runtime()
         zoo.import_for(model)
-        files = [path for path in (model.path, torch_module.weights_path(options)) if path]
+        files = [path for path in (model.path, torch_files.weights_path(options)) if path]
         key = (
             model,
             [models.fingerprint(path) for path in files],

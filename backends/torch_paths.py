@@ -8,7 +8,8 @@ from typing import Any
 
 from .backend import StageTimes
 from .staged import DATA_PATHS
-from .torch_module import Call, leaves
+from .torch_files import Call
+from .torch_module import leaves
 
 
 class HostPath:

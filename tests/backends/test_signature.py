@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infertop.backends import dims, signature
+from infertop.backends import dims, shapes, signature
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
-from infertop.backends.signature import Declared, Given
+from infertop.backends.shapes import Given
+from infertop.backends.signature import Declared
 
 
 def asked(shapes: dict[str, str] | None = None, **fields: Any) -> Configuration:
@@ -161,13 +162,13 @@ def test_several_axes_named_as_batches_are_one_batch() -> None:
     ],
 )
 def test_input_shapes_are_read_in_both_spellings(text: str, name: str, spec: str) -> None:
-    assert signature.parse_input_shape(text) == (name, spec)
+    assert shapes.parse_input_shape(text) == (name, spec)
 
 
 @pytest.mark.parametrize("text", ["images=3x", "images=axb", "images=", "images=3x4:flaot32", "images"])
 def test_what_is_no_shape_is_said_with_an_example(text: str) -> None:
     with pytest.raises(MeasureError) as caught:
-        signature.parse_input_shape(text)
+        shapes.parse_input_shape(text)
     assert caught.value.kind == "usage"
     assert caught.value.fix
 
