@@ -75,7 +75,7 @@ def _option(*names: str, **settings: Any) -> Callable[[F], F]:
 
 WORDS = [
     _option("--backend", metavar="NAME[,NAME…]", help="Runtimes; NAME@LABEL under the interpreter of that label; all: all usable here."),
-    _option("--device", metavar="DEVICE", help="cpu or cuda:N, for backends that could use either. [default: cpu]"),
+    _option("--device", metavar="DEVICE", help="cpu or cuda:N, for backends that could use either. [default: the first GPU, where there is one]"),
     _option("--precision", metavar="P[,P…]", help="native (as the file gives it), fp32 and others, as far as a backend has them."),
     _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
     _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),
@@ -219,7 +219,7 @@ def live(
     models: tuple[str, ...], record: bool, sessions_dir: str | None, name: str | None, **words: Any
 ) -> int:
     """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run."""
-    from .sessions import interpreters
+    from .sessions import interpreters, prober
     from .sessions import options as chosen
     from .sessions.settings import EngineSettings
 
@@ -235,7 +235,7 @@ def live(
     task, environments = None, interpreters.environments(typed.python)
     if models:
         try:
-            task, environments = chosen.first_task(models[0], typed)
+            task, environments = chosen.first_task(models[0], typed, prober.probe)
         except MeasureError as error:
             near = _near_command(models[0]) if error.kind == "model-not-found" else None
             if near is None:

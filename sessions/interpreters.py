@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -65,25 +66,30 @@ def _interpreter(path: str) -> str:
 
 
 def choose(
-    text: str | None, model: models.Model, interpreters: Environments, probe: Probe, device: str | None = None
+    text: str | None,
+    model: models.Model,
+    interpreters: Environments,
+    probe: Probe,
+    device: str | None = None,
 ) -> tuple[list[Choice], list[Skipped]]:
     """The backends of a comma list, and those that `all` leaves out; None is the model's default among the usable."""
+    probe = functools.cache(probe)
     if text is None:
         usable = {a.name for a in available("", interpreters, probe) if a.usable}
-        return [_choice(models.default_backend(model, usable), "", interpreters, device)], []
+        return [_choice(models.default_backend(model, usable), "", interpreters, probe, device)], []
     choices: list[Choice] = []
     skipped: list[Skipped] = []
     for word in text.split(","):
         name, label = _word(word, interpreters)
         if name != "all":
-            choices.append(_choice(name, label, interpreters, device))
+            choices.append(_choice(name, label, interpreters, probe, device))
             continue
         for found in available(label, interpreters, probe):
             elsewhere = _runs_elsewhere(found.name, device)
             if elsewhere:
                 skipped.append(Skipped(found.name, elsewhere))
             elif found.usable:
-                choices.append(_choice(found.name, label, interpreters, device))
+                choices.append(_choice(found.name, label, interpreters, probe, device))
             else:
                 skipped.append(Skipped(found.name, found.reason, found.fix))
     if not choices:
@@ -94,12 +100,12 @@ def choose(
     return choices, skipped
 
 
-def first(text: str | None, interpreters: Environments, device: str | None = None) -> Choice:
-    """The first backend of the list, nothing probed; where it is left open a backend of "", which the engine chooses."""
+def first(text: str | None, interpreters: Environments, probe: Probe, device: str | None = None) -> Choice:
+    """The first backend of the list; where it is left open a backend of "", which the engine chooses."""
     name, label = _word((text or "all").split(",")[0], interpreters)
     if name == "all":
         return Choice("", device or "cpu", label or None)
-    return _choice(name, label, interpreters, device)
+    return _choice(name, label, interpreters, probe, device)
 
 
 def _word(word: str, interpreters: Environments) -> tuple[str, str]:
@@ -112,15 +118,18 @@ def _word(word: str, interpreters: Environments) -> tuple[str, str]:
     return (name if name == "all" else registry.resolve(name).name), label
 
 
-def _choice(name: str, label: str, interpreters: Environments, device: str | None) -> Choice:
+def _choice(name: str, label: str, interpreters: Environments, probe: Probe, device: str | None) -> Choice:
     info = registry.resolve(name)
     environment = label or (info.name if info.name in interpreters else None)
-    return Choice(info.name, device or device_of(info.name), environment)
+    return Choice(info.name, device or _device(info, label, interpreters, probe), environment)
 
 
-def device_of(backend: str) -> str:
-    """Where a backend measures when nobody named a device: those that could use either take the CPU."""
-    return "cuda:0" if registry.resolve(backend).device == "cuda" else "cpu"
+def _device(info: registry.BackendInfo, label: str, interpreters: Environments, probe: Probe) -> str:
+    """Where a backend measures when nobody named a device: what could use a GPU does, where the probe finds one."""
+    if info.device != "any":
+        return "cpu" if info.device == "cpu" else "cuda:0"
+    found = available(label, interpreters, probe)
+    return next((a.device for a in found if a.name == info.name), "cpu")
 
 
 def _runs_elsewhere(backend: str, device: str | None) -> str:

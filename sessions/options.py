@@ -84,12 +84,12 @@ def plan(model: str, words: Words, probe: Probe, repeats: int = 1) -> tuple[Plan
     return Plan(configurations, tasks, tuple(skipped)), environments
 
 
-def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
+def first_task(model: str, words: Words, probe: Probe) -> tuple[Task, dict[str, str]]:
     """What the live screen measures first: of every list the first. No backend named is a backend of "",
     which the engine chooses."""
     found = models.resolve(model, words.working_directory)
     environments = interpreters.environments(words.python)
-    choice = interpreters.first(words.backend, environments, _device(words.device))
+    choice = interpreters.first(words.backend, environments, probe, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
     configuration = _combined(model, found, [choice], words)[0]
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,19 @@ def test_the_default_backend_is_one_that_is_usable() -> None:
     assert found.configurations[0].backend == "torch-eager"
 
 
-def test_nobody_is_asked_when_the_backend_is_named() -> None:
+def test_nobody_is_asked_where_the_name_says_all() -> None:
     probe = Probe()
-    plan(probe, backend="ort-cpu,torch-eager")
+    plan(probe, backend="ort-cpu,ort-cuda")
+    plan(probe, backend="torch-eager", device="cpu")
     assert probe.asked == []
+
+
+def test_a_backend_that_could_use_either_measures_where_its_probe_says() -> None:
+    probe = Probe(**{"": [replace(TORCH, device="cuda:0"), USABLE]})
+    found, _ = plan(probe, backend="torch,ort-cpu,ort-cuda,torch-compile")
+    assert [c.device for c in found.configurations] == ["cuda:0", "cpu", "cuda:0", "cpu"]
+    assert probe.asked == [None], "asked once"
+    assert options.first_task("resnet18", Words(backend="torch"), probe)[0].configuration.device == "cuda:0"
 
 
 def test_lists_become_combinations() -> None:
@@ -239,14 +249,14 @@ def test_the_tick_has_bounds() -> None:
 
 def test_the_live_screen_starts_with_the_first_of_every_list(python: str) -> None:
     words = Words(backend="ort-cpu@old,torch", batch="8,1", python=(f"old={python}",))
-    task, interpreters = options.first_task("smallcnn", words)
+    task, interpreters = options.first_task("smallcnn", words, Probe())
     assert (task.configuration.label, task.configuration.batch, task.duration_s) == (
         "onnxruntime-cpu@old",
         8,
         600,
     )
     assert interpreters == {"old": python}
-    open_task, _ = options.first_task("smallcnn", Words(duration="30s"))
+    open_task, _ = options.first_task("smallcnn", Words(duration="30s"), Probe())
     assert (open_task.configuration.backend, open_task.duration_s) == ("", 30)
 
 
