@@ -1,0 +1,264 @@
+"""Where sessions are kept, what they are called, and how a person names one."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from infertop.backends.errors import MeasureError
+from infertop.sessions import places, store
+from infertop.sessions.records import End
+from infertop.sessions.writer import SegmentWriter
+from infertop.tests.sessions.synthetic import SECOND, UNIX, Engine, configuration, header, write_segment
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions are made on Linux and macOS only")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The sessions directory and the runtime directory of this test alone."""
+    runtime = tmp_path / "xdg"
+    runtime.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    monkeypatch.setenv("INFERTOP_SESSIONS_DIR", str(tmp_path / "sessions"))
+    return tmp_path / "sessions"
+
+
+def recorded(home, name, unix=UNIX, end=True, runs=("onnxruntime-cpu",)):
+    engine = Engine(head=header(unix=unix))
+    for backend in runs:
+        engine.begin(configuration(backend))
+        engine.enter("measure")
+        for _ in range(8):
+            engine.tick([1_000_000] * (2 if backend == "torch-eager" else 5))
+        engine.finish()
+    if end:
+        engine.write(End(t=engine.t, reason="q"))
+    return engine.write_to(home / name / "0001.itlog.zst")
+
+
+def test_directories_are_private(home):
+    place = store.create("resnet18")
+    for path in (home, place.path.parent, place.socket.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert not path.is_symlink()
+
+
+def test_where_sessions_lie(home, monkeypatch, tmp_path):
+    assert places.sessions_directory() == home
+    assert places.sessions_directory(tmp_path / "other") == tmp_path / "other"
+    monkeypatch.delenv("INFERTOP_SESSIONS_DIR")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    if sys.platform == "linux":
+        assert places.sessions_directory() == tmp_path / "state" / "infertop" / "sessions"
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("resnet18", "resnet18"),
+        ("/data/My Model (v2).onnx", "My-Model-v2"),
+        ("torchvision:vit_b_16", "vit_b_16"),
+        ("package.module:factory", "factory"),
+        ("../../etc", "etc"),
+        ("…", "session"),
+        ("x" * 200, "x" * 40),
+    ],
+)
+def test_names_tell_when_and_what(home, model, slug):
+    name = store.create(model).name
+    assert re.fullmatch(r"\d{8}-\d{6}-" + re.escape(slug), name)
+
+
+def test_two_sessions_of_the_same_second_have_two_names(home, monkeypatch):
+    monkeypatch.setattr(store.time, "strftime", lambda _: "20261122-104503")
+    names = [store.create("a").name for _ in range(3)]
+    assert names == ["20261122-104503-a", "20261122-104503-a-2", "20261122-104503-a-3"]
+
+
+def test_a_named_session_gets_another_segment(home):
+    first = store.create("a", name="baseline")
+    SegmentWriter(first.path, header()).close()
+    second = store.create("a", name="baseline")
+    assert (first.segment, second.segment) == (1, 2)
+    assert second.path == home / "baseline" / "0002.itlog.zst"
+
+
+def test_a_session_that_is_being_measured_is_not_written_twice(home):
+    writer = SegmentWriter(store.create("a", name="baseline").path, header())
+    with pytest.raises(MeasureError, match="being measured") as caught:
+        store.create("a", name="baseline")
+    assert caught.value.kind == "session-live"
+    writer.close()
+
+
+@pytest.mark.parametrize("name", ["last", "last~3", "../up", "a/b", ".hidden", "", "x" * 101, "a\x1bb", "-x"])
+def test_names_that_cannot_be(home, name):
+    with pytest.raises(MeasureError, match="cannot be a session's name") as caught:
+        store.create("a", name=name)
+    assert "\x1b" not in caught.value.message
+
+
+def test_what_is_not_recorded_is_gone_afterwards(home):
+    place = store.create("a", recording=False)
+    assert not home.exists()
+    writer = SegmentWriter(place.path, header(recording=False))
+    assert [found.name for found in store.sessions()] == [place.name], "it can be attached to"
+    writer.close()
+    place.release()
+    assert not place.path.parent.exists()
+    assert store.sessions() == []
+
+
+def test_recording_can_move(home):
+    place = store.create("a")
+    SegmentWriter(place.path, header()).close()
+    off = place.move(recording=False)
+    assert (off.segment, off.recording) == (2, False)
+    assert home not in off.path.parents
+    SegmentWriter(off.path, header()).close()
+    on = off.move(recording=True)
+    assert on.path == home / place.name / "0003.itlog.zst"
+    assert on.socket == place.socket
+    place.release()
+    assert place.path.exists(), "what was recorded stays"
+
+
+def test_what_a_killed_engine_left_unrecorded_is_swept(home):
+    place = store.create("a", recording=False)
+    write_segment(place.path, header(recording=False), [])
+    living = store.create("b", recording=False, name="living")
+    writer = SegmentWriter(living.path, header(recording=False))
+    store.create("c")
+    assert not place.path.exists()
+    assert living.path.exists()
+    writer.close()
+
+
+# -- the runtime directory and sockets
+
+
+def test_the_runtime_directory_of_somebody_else_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "infertop").mkdir(mode=0o755)
+    (tmp_path / "infertop").chmod(0o755)
+    with pytest.raises(MeasureError, match="not yours alone"):
+        places.runtime_directory()
+    (tmp_path / "infertop").rmdir()
+    (tmp_path / "infertop").symlink_to(tmp_path)
+    with pytest.raises(MeasureError, match="not yours alone"):
+        places.runtime_directory()
+
+
+def test_without_a_runtime_directory_there_is_one_below_the_temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+    for base in (None, "relative", str(tmp_path / "absent")):
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        if base is not None:
+            monkeypatch.setenv("XDG_RUNTIME_DIR", base)
+        path = places.runtime_directory()
+        assert path == tmp_path / f"infertop-{os.getuid()}"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_socket_paths_can_be_bound_however_long_the_name(home, tmp_path):
+    names = ["a", "x" * 100, "x" * 99 + "y"]
+    paths = [places.socket_path(name) for name in names]
+    assert len(set(paths)) == 3
+    assert paths == [places.socket_path(name) for name in names]
+    for path in paths:
+        assert len(os.fsencode(path)) <= 107
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+
+
+# -- finding
+
+
+def test_resolve(home, tmp_path):
+    for i, name in enumerate(["20261122-104503-resnet18", "20261122-110000-smallcnn", "baseline"]):
+        recorded(home, name, UNIX + i * 1000 * SECOND)
+    assert store.resolve().name == "baseline"
+    assert store.resolve("last").name == "baseline"
+    assert store.resolve("last~2").name == "20261122-104503-resnet18"
+    assert store.resolve("20261122-11").name == "20261122-110000-smallcnn"
+    assert store.resolve("base").path == home / "baseline"
+    assert store.resolve(str(home / "baseline")).path == home / "baseline"
+    assert store.resolve(str(home / "baseline" / "0001.itlog.zst")).name == "baseline"
+    copied = tmp_path / "mail" / "session.itlog.zst"
+    copied.parent.mkdir()
+    copied.write_bytes((home / "baseline" / "0001.itlog.zst").read_bytes())
+    assert store.resolve(str(copied)).path == copied
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("20261122", "is the beginning of", "type more"),
+        ("last~7", "needs 8 sessions", "makes one"),
+        ("basline", "no session basline", "did you mean baseline?"),
+        ("smallcnn", "no session smallcnn", "did you mean 20261122-110000-smallcnn?"),
+        ("zzz", "no session zzz", "infertop ls"),
+        ("a\x1b[2Jb", "no session ab", "infertop ls"),
+    ],
+)
+def test_what_cannot_be_resolved_is_said_with_suggestions(home, text, message, fix):
+    for name in ("20261122-104503-resnet18", "20261122-110000-smallcnn", "baseline"):
+        recorded(home, name)
+    with pytest.raises(MeasureError) as caught:
+        store.resolve(text)
+    assert caught.value.kind == "session-not-found"
+    assert message in caught.value.message
+    assert fix in caught.value.fix
+
+
+def test_without_any_session(home):
+    with pytest.raises(MeasureError, match="holds none"):
+        store.resolve()
+    assert store.listing() == []
+
+
+def test_listing(home):
+    recorded(home, "old", UNIX, runs=("onnxruntime-cpu", "torch-eager"))
+    recorded(home, "killed", UNIX + 10 * SECOND, end=False)
+    (home / "broken").mkdir()
+    (home / "broken" / "0001.itlog.zst").write_bytes(b"garbage " * 9)
+    os.utime(home / "broken" / "0001.itlog.zst", ns=(0, 0))
+    (home / "empty").mkdir()
+    place = store.create("m", name="now")
+    writer = SegmentWriter(place.path, header(unix=UNIX + 20 * SECOND))
+    found = {info.name: info for info in store.listing()}
+    assert list(found) == ["now", "killed", "old", "broken"]
+    assert [info.state for info in found.values()] == ["live", "lost", "ended", "unreadable"]
+    old = found["old"]
+    assert old.backends == ("onnxruntime-cpu", "torch-eager")
+    assert old.model == "smallcnn"
+    assert old.runs == 2
+    assert old.duration_s == pytest.approx(4.0)
+    assert old.headline == "onnxruntime-cpu 20.0 samples/s"
+    assert old.bytes == (home / "old" / "0001.itlog.zst").stat().st_size
+    assert re.fullmatch(r"2026-11-2\d \d\d:\d\d", old.started)
+    assert "holds no session" in found["broken"].headline
+    writer.close()
+
+
+def test_a_found_session_says_whether_it_is_live(home):
+    place = store.create("m", name="now")
+    writer = SegmentWriter(place.path, header())
+    assert store.resolve("now").live
+    assert store.resolve("now").socket == place.socket
+    writer.close()
+    assert not store.resolve("now").live
+
+
+def test_a_directory_that_cannot_be_made_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MeasureError, match="cannot be made") as caught:
+        store.create("m", Path(tmp_path / "file" / "sessions"))
+    assert "--sessions-dir" in caught.value.fix
