@@ -41,6 +41,9 @@ def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mappin
     result["dropped"] = runner.worker.ring.dropped
     if facts.settled is not None:
         result["warmup"] = {"settled": facts.settled, "requests": measurement.warm_requests, "reason": facts.warmup_text}
+    if facts.loaded.get("fallback") and runner.error is None:
+        fix = "infertop backends says what this environment lacks; onnxruntime-cpu measures the CPU by its own name"
+        result |= {"status": "fallback", "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix}}
     if not measurement.requests:
         return result
     samples = measurement.requests * (facts.configuration.batch or 1)

@@ -78,6 +78,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     inputs: list[dict[str, Any]] | None = None  # with "warmup": name, dtype, shape
     assumed: dict[str, int] | None = None
     placement: dict[str, int] | None = None
+    fallback: str | None = None  # what does not run where it was asked to, in one sentence
     libraries: dict[str, str] | None = None
     threads: int | None = None
     cache: str | None = None

@@ -131,8 +131,11 @@ class Runner:
         self.facts.cold_start = message["cold_start"]
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
-            placement=message["placement"], libraries=message["libraries"], threads=message["threads"], cache=message["cache"],
+            placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"], threads=message["threads"], cache=message["cache"],
         )  # fmt: skip
+        if message["fallback"]:
+            text = f"FALLBACK: {message['fallback']}"
+            self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         options = asked.options
         self.worker.send(
             "run", run=self.run, slots=parse_closed(asked.load), seed=options.seed, gc=options.gc

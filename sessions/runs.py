@@ -171,6 +171,7 @@ class RunState:
             "inputs": tuple(record.inputs or ()),
             "assumed": record.assumed or {},
             "placement": record.placement,
+            "fallback": record.fallback,
             "libraries": record.libraries or {},
             "threads": record.threads,
             "cache": record.cache,

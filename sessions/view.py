@@ -54,6 +54,7 @@ class RunView:
     inputs: tuple[Mapping[str, Any], ...] = ()
     assumed: Mapping[str, int] = field(default_factory=dict)
     placement: Mapping[str, int] | None = None
+    fallback: str | None = None  # what does not run where it was asked to, in one sentence
     libraries: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     cache: str | None = None
