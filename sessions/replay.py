@@ -68,6 +68,7 @@ class ReplaySource:
         self._speed = 1.0
         self._state: SessionState | None = None
         self._shown: int | None = None  # the position of the state
+        self._complete: tuple[int, int] | None = None  # (segments, frames of the last) where that was the end
         self._view: View | None = None
         self._timeline: tuple[int, Timeline] | None = None  # with the bytes that it was made of
 
@@ -247,21 +248,32 @@ class ReplaySource:
         """The picture under the cursor: the same object while nothing is new."""
         self._look()
         t = self.position
-        if self._view is not None and t == self._shown:
+        parts = self.session.parts
+        extent = (len(parts), len(parts[-1][0]))
+        at_end = t >= self.session.end
+        if self._view is not None and t == self._shown and (extent == self._complete or not at_end):
             return self._view
-        if (
-            self._state is None
-            or self._shown is None
-            or not 0 < t - self._shown <= _STRIDE
-            or self._crosses(self._shown, t)
-        ):
-            self._state = self.session.seek(t)
-        else:
-            for _, record in self.session.range(self._shown + 1, t):
-                self._state.apply(record)
-        self._shown = t
+        self._state = self._state_at(t, extent if at_end else None)
+        self._shown, self._complete = t, extent if at_end else None
         self._view = self._state.view(t, gaps=self.session.damaged, size=self.session.size)
         return self._view
+
+    def _state_at(self, t: int, extent: tuple[int, int] | None) -> SessionState:
+        """The state at `t`, from the present one where that is near; `extent` is (segments, frames of the last) if `t` is the end."""
+        state, shown, complete = self._state, self._shown, self._complete
+        if state is None or shown is None:
+            return self.session.seek(t)
+        if extent and complete and extent[0] == complete[0]:
+            # What was appended since, by its place: at the end two records may be of one instant.
+            for records in self.session.parts[-1][0].read(complete[1], extent[1]):
+                for record in records:
+                    state.apply(record)
+            return state
+        if not 0 < t - shown <= _STRIDE or self._crosses(shown, t):
+            return self.session.seek(t)
+        for _, record in self.session.range(shown + 1, t):
+            state.apply(record)
+        return state
 
     def _crosses(self, t0: int, t1: int) -> bool:
         """Whether another segment begins between."""

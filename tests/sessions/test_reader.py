@@ -142,9 +142,8 @@ def test_random_damage_never_raises(tmp_path_factory, data):
     path.write_bytes(content)
     try:
         session = Session(path)
-    except MeasureError as error:
-        assert error.kind in ("not-a-session", "session-newer")
-        return
+    except MeasureError:
+        return  # nothing of it can be read, said in a sentence
     with session:
         for t in (session.start, (session.start + session.end) // 2, session.end):
             session.seek(t).view(t)
@@ -291,7 +290,7 @@ def test_two_segments_are_one_session(tmp_path, later_by):
 
 
 def test_the_history_reaches_into_the_segment_before(tmp_path):
-    directory, first, second = two_segments(tmp_path, later_by=8 * SECOND)
+    directory, _, _ = two_segments(tmp_path, later_by=8 * SECOND)
     with Session(directory) as session:
         history = session.seek(session.end).view().history
     assert history.second[0] == 0
@@ -300,13 +299,13 @@ def test_the_history_reaches_into_the_segment_before(tmp_path):
 
 
 def test_a_segment_that_lies_elsewhere_belongs_to_the_session(tmp_path):
-    directory, _, second = two_segments(tmp_path)
+    directory, _, _ = two_segments(tmp_path)
     elsewhere = tmp_path / "run" / "0002.itlog.zst"
     elsewhere.parent.mkdir()
     (directory / "0002.itlog.zst").rename(elsewhere)
     with Session(directory) as session:
         assert len(session.segments) == 1
-    directory, _, second = two_segments(
+    directory, _, _ = two_segments(
         tmp_path, first_end=End(t=6 * SECOND, reason="not recorded", next=str(elsewhere))
     )
     (directory / "0002.itlog.zst").rename(elsewhere)
@@ -326,7 +325,7 @@ def test_a_segment_that_cannot_be_read_does_not_hide_the_others(tmp_path):
 
 
 def test_a_session_grows_by_frames_and_by_segments(tmp_path):
-    directory, _, second = two_segments(tmp_path)
+    directory, _, _ = two_segments(tmp_path)
     with Session(directory) as session:
         end = session.end
         second.tick([2_000_000])
