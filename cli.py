@@ -79,7 +79,7 @@ WORDS = [
     _option("--precision", metavar="P[,P…]", help="native (as the file gives it), fp32 and others, as far as a backend has them."),
     _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
     _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),
-    _option("--data-path", metavar="PATH", help="Where inputs and outputs lie: pageable. [default: pageable]"),
+    _option("--data-path", metavar="PATH", help="Where inputs and outputs lie: pageable, pinned, pinned-ready or device. [default: pageable]"),
     _option("--load", metavar="LOAD", help="closed:N keeps N requests in flight. [default: closed:1]"),
     _option("--duration", metavar="TIME", help="Measured time after warm-up. [default: 10s; on the screen 10m]"),
     _option("--requests", metavar="N", help="Measured requests, instead of a time."),
@@ -87,6 +87,7 @@ WORDS = [
     _option("--input-shape", metavar="NAME=AxBxC[:DTYPE]", multiple=True, help="Shape of an input; B stands for the batch."),
     _option("--inputs", metavar="FILE.npz", help="Inputs from a file instead of generated ones."),
     _option("--weights", metavar="FILE", help="Weights of a model that is known by name, instead of random ones."),
+    _option("--compile-mode", metavar="MODE", help="Of torch-compile: default, reduce-overhead or max-autotune. [default: default]"),
     _option("--backend-option", metavar="KEY=VALUE", multiple=True, help="A setting of the runtime's own."),
     _option(
         "--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True,
@@ -219,7 +220,7 @@ def live(
     models: tuple[str, ...], record: bool, sessions_dir: str | None, name: str | None, **words: Any
 ) -> int:
     """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run."""
-    from .sessions import interpreters, prober
+    from .sessions import interpreters
     from .sessions import options as chosen
     from .sessions.settings import EngineSettings
 
@@ -235,7 +236,7 @@ def live(
     task, environments = None, interpreters.environments(typed.python)
     if models:
         try:
-            task, environments = chosen.first_task(models[0], typed, prober.probe)
+            task, environments = chosen.first_task(models[0], typed)
         except MeasureError as error:
             near = _near_command(models[0]) if error.kind == "model-not-found" else None
             if near is None:

@@ -37,7 +37,7 @@ class Configuration:
     dims: dict[str, int] = field(default_factory=dict)
     data_path: str = "pageable"
     load: str = "closed:1"
-    device: str = "cpu"
+    device: str = "cpu"  # or "cuda:N"; "" leaves it to the engine
     environment: str | None = (
         None  # label of another interpreter (`--python LABEL=PATH`); the backend's own name: `--python BACKEND=PATH`
     )

@@ -32,9 +32,9 @@ class Availability:
     reason: str = ""
     fix: str = ""
     version: str | None = None
-    device: str = (
-        "cpu"  # where it measures when nobody names a device: the first GPU, if it could use one here
-    )
+    # Where it measures when nobody names a device: the first GPU, if it could use one here.
+    device: str = "cpu"
+    falls_back: bool = False  # not usable, but its runtime would start, and run on the CPU instead
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class _Finding:
     fix: str = ""
     version: str | None = None
     device: str = "cpu"
+    falls_back: bool = False
 
 
 def probe_all() -> list[Availability]:
@@ -154,14 +155,18 @@ def _onnxruntime_cuda() -> _Finding:
             else "this onnxruntime has no CUDA provider",
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
             finding.version,
+            falls_back=True,
         )
     gpus = _gpus()
     if isinstance(gpus, _Finding):
-        return dataclasses.replace(gpus, version=finding.version)
+        return dataclasses.replace(gpus, version=finding.version, falls_back=True)
     lacking = libraries.missing(library)
     if lacking:
         return _Finding(
-            f"{lacking[0]} cannot be loaded", "pip install 'onnxruntime-gpu[cuda,cudnn]'", finding.version
+            f"{lacking[0]} cannot be loaded",
+            "pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            finding.version,
+            falls_back=True,
         )
     return dataclasses.replace(finding, device="cuda:0")
 

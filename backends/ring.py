@@ -72,7 +72,12 @@ class RingWriter:
 
     def __init__(self, descriptor: int) -> None:
         memory = _Memory(descriptor)
-        self._map, self._head, self._tail, self._dropped = memory.map, memory.head, memory.tail, memory.dropped
+        self._map, self._head, self._tail, self._dropped = (
+            memory.map,
+            memory.head,
+            memory.tail,
+            memory.dropped,
+        )
         self._next = int(self._head[0])
 
     def put(

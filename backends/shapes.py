@@ -42,11 +42,11 @@ def parse_input_shape(text: str) -> tuple[str, str]:
 
 
 def parse_spec(spec: str, name: str = "") -> Given:
-    """`AxBxC[:DTYPE]`. Raises MeasureError kind "usage"."""
+    """`AxBxC[:DTYPE]`; nothing behind a name is a scalar. Raises MeasureError kind "usage"."""
     option = f"--input-shape {name}={spec}" if name else f"--input-shape {spec}"
     match = _SPEC.fullmatch(spec.strip())
     dtype = _DTYPES.get(match["dtype"], match["dtype"]) if match and match["dtype"] else None
-    if match is None or not spec.strip():
+    if match is None or not (name or spec.strip()):
         raise MeasureError(
             "usage", f"{option} is not a shape", "write it like NAME=Bx3x224x224 or NAME=Bx128:int64"
         )

@@ -95,6 +95,8 @@ class Worker:
         began_anew = self._backend is None
         self._marks = []
         if self._backend is None:
+            if configuration.options.cpu_affinity and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(0, configuration.options.cpu_affinity)
             self._report("import")
             self._backend = registry.create(configuration.backend)
         self._configuration = configuration
@@ -106,6 +108,7 @@ class Worker:
                 "use --load closed:1",
             )
         loaded = self._backend.load(configuration, self._report)
+        ready = time.monotonic_ns()
         sets = make_sets(loaded, configuration.options)
         self._backend.bind(sets, slots)
         self._sets = len(sets)
@@ -114,7 +117,7 @@ class Worker:
         built = time.monotonic_ns()
         self._once(1 % len(sets))
         first = time.monotonic_ns()
-        cold = self._cold_start(before, built, first) if began_anew else None
+        cold = self._cold_start(ready, built - before, first - built) if began_anew else None
         self.say("loaded", t=first, cold_start=cold, **describe(loaded))
 
     def _once(self, index: int) -> None:
@@ -122,14 +125,17 @@ class Worker:
         self._backend.issue(0, index, None)
         self._backend.complete(0, None)
 
-    def _cold_start(self, before: int, built: int, first: int) -> dict[str, float | None]:
-        """Seconds of each phase; `build` ends with the first complete output, so it holds that request; `first` is the next one."""
+    def _cold_start(self, ready: int, output: int, first: int) -> dict[str, float | None]:
+        """Seconds of each phase; `build` goes up to the first complete output, so it holds that request; `first` is the next one.
+
+        Making inputs and buffers is infertop's own and in none of them.
+        """
         spans: dict[str, float | None] = {"import": None, "export": None, "load": None, "build": None}
-        ends = [t for _, t in self._marks[1:]] + [before]
-        for (phase, begin), end in zip(self._marks, ends):
+        ends = [t for _, t in self._marks[1:]] + [ready]
+        for (phase, begin), end in zip(self._marks, ends, strict=True):
             spans[phase] = (spans[phase] or 0.0) + (end - begin) / 1e9
-        spans["build"] = (spans["build"] or 0.0) + (built - before) / 1e9
-        spans["first"] = (first - built) / 1e9
+        spans["build"] = (spans["build"] or 0.0) + output / 1e9
+        spans["first"] = first / 1e9
         return spans
 
     def _run(self, command: protocol.Message) -> None:

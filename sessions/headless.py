@@ -114,7 +114,7 @@ def _one(
     index: int, count: int, interruption: Interruption,
 ) -> None:  # fmt: skip
     backend = available.get(task.configuration.backend)
-    if backend is not None and not backend.usable:
+    if backend is not None and not (backend.usable or backend.falls_back):
         engine.refuse(
             task,
             MeasureError(

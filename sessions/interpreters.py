@@ -100,12 +100,12 @@ def choose(
     return choices, skipped
 
 
-def first(text: str | None, interpreters: Environments, probe: Probe, device: str | None = None) -> Choice:
-    """The first backend of the list; where it is left open a backend of "", which the engine chooses."""
+def first(text: str | None, interpreters: Environments, device: str | None = None) -> Choice:
+    """The first backend of the list. What is left open, backend or device, is "", and the engine chooses: the screen waits for no probe."""
     name, label = _word((text or "all").split(",")[0], interpreters)
     if name == "all":
-        return Choice("", device or "cpu", label or None)
-    return _choice(name, label, interpreters, probe, device)
+        return Choice("", device or "", label or None)
+    return Choice(name, device or "", _environment(name, label, interpreters))
 
 
 def _word(word: str, interpreters: Environments) -> tuple[str, str]:
@@ -120,8 +120,15 @@ def _word(word: str, interpreters: Environments) -> tuple[str, str]:
 
 def _choice(name: str, label: str, interpreters: Environments, probe: Probe, device: str | None) -> Choice:
     info = registry.resolve(name)
-    environment = label or (info.name if info.name in interpreters else None)
-    return Choice(info.name, device or _device(info, label, interpreters, probe), environment)
+    return Choice(
+        info.name,
+        device or _device(info, label, interpreters, probe),
+        _environment(name, label, interpreters),
+    )
+
+
+def _environment(name: str, label: str, interpreters: Environments) -> str | None:
+    return label or (name if name in interpreters else None)
 
 
 def _device(info: registry.BackendInfo, label: str, interpreters: Environments, probe: Probe) -> str:

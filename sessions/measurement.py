@@ -144,7 +144,9 @@ class Measurement:
         if not totals:
             return None
         return {
-            name: {"mean": totals[name].mean / 1e6, "p50": totals[name].quantile(0.5) / 1e6} if name in totals else None
+            name: {"mean": totals[name].mean / 1e6, "p50": totals[name].quantile(0.5) / 1e6}
+            if name in totals
+            else None
             for name in STAGES
         }
 

@@ -18,6 +18,7 @@ from ..backends import models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from ..backends.load import parse_closed
+from ..backends.shapes import parse_input_shape
 from ..telemetry.warmup import parse_rule
 from . import interpreters, processors, units
 from .interpreters import Probe
@@ -27,14 +28,13 @@ PRECISIONS = ("native", "fp32")
 """What every backend has."""
 
 KNOWN_PRECISIONS = (*PRECISIONS, "tf32", "fp16", "bf16", "int8")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
 """The words that exist; which of them a backend measures, and on which device, is for the backend to say."""
 
 DEFAULT_DURATION_S = 10.0
 LIVE_DURATION_S = 600.0
 INTERVAL_S = (0.1, 1.0)
-
-_SHAPE = re.compile(r"(?P<name>.+?)[=:](?P<shape>((B|\d+)(x(B|\d+))*)?(:\w+)?)")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Words:
     input_shape: Sequence[str] = ()
     inputs: str | None = None
     weights: str | None = None
+    compile_mode: str | None = None
     backend_option: Sequence[str] = ()
     python: Sequence[str] = ()
     threads: str | None = None
@@ -84,12 +85,12 @@ def plan(model: str, words: Words, probe: Probe, repeats: int = 1) -> tuple[Plan
     return Plan(configurations, tasks, tuple(skipped)), environments
 
 
-def first_task(model: str, words: Words, probe: Probe) -> tuple[Task, dict[str, str]]:
-    """What the live screen measures first: of every list the first. No backend named is a backend of "",
+def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
+    """What the live screen measures first: of every list the first. What is left open, backend or device, is "",
     which the engine chooses."""
     found = models.resolve(model, words.working_directory)
     environments = interpreters.environments(words.python)
-    choice = interpreters.first(words.backend, environments, probe, _device(words.device))
+    choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
     configuration = _combined(model, found, [choice], words)[0]
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments
@@ -179,7 +180,8 @@ def options(words: Words) -> Options:
         seed=words.seed,
         gc=words.gc,
         inputs=_file(words.inputs, "--inputs"),
-        input_shapes=dict(_shape(word) for word in words.input_shape),
+        compile_mode=next(iter(_known(words.compile_mode, COMPILE_MODES, "--compile-mode")), None),
+        input_shapes=dict(parse_input_shape(word) for word in words.input_shape),
         weights=_file(words.weights, "--weights"),
         backend_options=dict(_backend_option(word) for word in words.backend_option),
         working_directory=words.working_directory,
@@ -207,17 +209,6 @@ def _backend_option(word: str) -> tuple[str, str]:
     if not equals or not key.strip():
         raise MeasureError("usage", f"--backend-option {word!r} is not KEY=VALUE", "write it like KEY=1")
     return key.strip(), value.strip()
-
-
-def _shape(word: str) -> tuple[str, str]:
-    found = _SHAPE.fullmatch(word)
-    if found is None:
-        raise MeasureError(
-            "usage",
-            f"--input-shape {word!r} is not NAME=AxBxC",
-            "write it like input=Bx3x224x224 or ids=1x128:int64",
-        )
-    return found["name"], found["shape"]
 
 
 def _warmup(rule: str) -> str:

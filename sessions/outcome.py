@@ -40,14 +40,23 @@ def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mappin
     result["placement"] = facts.loaded.get("placement")
     result["dropped"] = runner.worker.ring.dropped
     if facts.settled is not None:
-        result["warmup"] = {"settled": facts.settled, "requests": measurement.warm_requests, "reason": facts.warmup_text}
+        result["warmup"] = {
+            "settled": facts.settled,
+            "requests": measurement.warm_requests,
+            "reason": facts.warmup_text,
+        }
     if facts.loaded.get("fallback") and runner.error is None:
         fix = "infertop backends says what this environment lacks; onnxruntime-cpu measures the CPU by its own name"
-        result |= {"status": "fallback", "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix}}
+        result |= {
+            "status": "fallback",
+            "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix},
+        }
     if not measurement.requests:
         return result
     samples = measurement.requests * (facts.configuration.batch or 1)
-    method, intervals = run_intervals(measurement.seconds, list(QUANTILES.values()), facts.configuration.options.seed)
+    method, intervals = run_intervals(
+        measurement.seconds, list(QUANTILES.values()), facts.configuration.options.seed
+    )
     service = measurement.service
     conditions = _conditions(runner, telemetry, host)
     stability = grade(window_medians(measurement.seconds), service.variation, service.n, conditions)
@@ -58,7 +67,10 @@ def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mappin
         "throughput": samples / measurement.measured_s if measurement.measured_s else None,
         "throughput_ci95": _throughput(runner),
         "latency_ms": latency(service),
-        "latency_ci95_ms": {name: [None if end is None else end / 1e6 for end in intervals[q]] for name, q in QUANTILES.items()},
+        "latency_ci95_ms": {
+            name: [None if end is None else end / 1e6 for end in intervals[q]]
+            for name, q in QUANTILES.items()
+        },
         "ci_method": method,
         "latency_hdr": service.encode(),
         "stages_ms": measurement.stage_means(),

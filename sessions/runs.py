@@ -41,11 +41,13 @@ def merged(known: Run, news: Run) -> Run:
 def same_configuration(a: Configuration, b: Configuration) -> bool:
     """Whether two configurations measure the same, one of them perhaps as asked and the other as it was resolved.
 
-    What is resolved only once the model is loaded (batch, dims, threads) counts as equal where one side does not say.
+    What the engine or the loaded model resolves (device, batch, dims, threads) counts as equal where one side does not say.
     """
     if any(getattr(a, name) != getattr(b, name) for name in ("backend", "model", "precision", "data_path")):
         return False
-    if (a.load, a.device, a.environment, a.batch or 1) != (b.load, b.device, b.environment, b.batch or 1):
+    if (a.load, a.environment, a.batch or 1) != (b.load, b.environment, b.batch or 1):
+        return False
+    if a.device and b.device and a.device != b.device:
         return False
     if any(a.dims[name] != b.dims[name] for name in a.dims.keys() & b.dims.keys()):
         return False

@@ -24,6 +24,7 @@ from .engine import Engine
 from .plan import Task, describe
 from .prober import probe
 from .runner import Runner
+from .runs import same_configuration
 
 ARRIVAL_S = 15.0
 """How long an engine waits for its first viewer."""
@@ -32,6 +33,10 @@ UNWATCHED_S = 600.0
 """Without a viewer a run that was given no end is ended after ten minutes, so that no orphan keeps a shared GPU busy."""
 
 LINE_LIMIT = 1 << 20
+
+
+Probed = dict[str, list[Availability] | MeasureError]
+"""What the probe of each interpreter said, by the label of its environment; "" is our own."""
 
 
 class Connection:
@@ -56,12 +61,12 @@ class Server:
         self._good: Task | None = None
         self._present: Task | None = engine.settings.task
         self._current: Runner | None = None
-        self._available: dict[str, Availability] | None = None
+        self._available: dict[str, dict[str, Availability]] | None = None
         self._over = ""
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
-        self._probed: list[Availability] | MeasureError | None = None
+        self._probed: Probed | None = None
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -97,33 +102,39 @@ class Server:
     # -- the probe
 
     def _probe(self) -> None:
-        try:
-            self._probed = probe(self._engine.settings.python(None))
-        except MeasureError as error:
-            self._probed = error
+        """What each interpreter has; on a thread of its own, since it takes a third of a second each."""
+        found: Probed = {}
+        for label in {"", *self._engine.settings.environments}:
+            try:
+                found[label] = probe(self._engine.settings.python(label))
+            except MeasureError as error:
+                found[label] = error
+        self._probed = found
         self._wake_write.send(b"\0")
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wake_read.recv(64)
         probed, self._probed = self._probed, None
-        if isinstance(probed, MeasureError):
-            self._available = {}
-            self._engine.say("backends", f"{probed.message}; {probed.fix}", level="error", backends=[])
-        elif probed is not None:
-            self._available = {a.name: a for a in probed}
-            usable = [a.short for a in probed if a.usable]
-            self._engine.say(
-                "backends",
-                f"usable here: {', '.join(usable) or 'none'}",
-                backends=[asdict(a) for a in probed],
-            )
-        if (
-            self._available is not None
-            and self._engine.settings.task is not None
-            and self._present is self._engine.settings.task
-        ):
+        if probed is None:
+            return
+        self._available = {}
+        for label, answer in probed.items():
+            self._available[label] = self._tell(label, answer)
+        if self._engine.settings.task is not None:
             self._begin(self._engine.settings.task, None)
+
+    def _tell(self, label: str, answer: list[Availability] | MeasureError) -> dict[str, Availability]:
+        if isinstance(answer, MeasureError):
+            self._engine.say(
+                "backends", f"{answer.message}; {answer.fix}", level="error", backends=[], environment=label
+            )
+            return {}
+        usable = ", ".join(a.short for a in answer if a.usable) or "none"
+        where = f"usable under {label}" if label else "usable here"
+        backends = [asdict(a) for a in answer]
+        self._engine.say("backends", f"{where}: {usable}", backends=backends, environment=label)
+        return {a.name: a for a in answer}
 
     # -- commands
 
@@ -204,7 +215,9 @@ class Server:
                 engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
                 self._resume(task)
             return
-        if engine.runner is not None and engine.runner.task.configuration == task.configuration:
+        if engine.runner is not None and same_configuration(
+            engine.runner.facts.configuration, task.configuration
+        ):
             engine.say(
                 "command", f"{describe(task.configuration)} is being measured already", command=command
             )
@@ -215,22 +228,26 @@ class Server:
             engine.runner.stop()
 
     def _settled(self, configuration: Configuration) -> Configuration:
-        """The choice that was left to the engine: the model's default backend among the usable ones."""
-        if configuration.backend:
-            return configuration
-        model = models.resolve(configuration.model, configuration.options.working_directory)
-        name = models.default_backend(model, {a.name for a in (self._available or {}).values() if a.usable})
-        return replace(configuration, backend=name, device=registry.resolve(name).device)
+        """The choices that were left to the engine: the model's default backend among the usable ones, and its device."""
+        available = (self._available or {}).get(configuration.environment or "", {})
+        name = configuration.backend
+        if not name:
+            model = models.resolve(configuration.model, configuration.options.working_directory)
+            name = models.default_backend(model, {a.name for a in available.values() if a.usable})
+        device = configuration.device
+        if not device:
+            device = available[name].device if name in available else "cpu"
+        return replace(configuration, backend=name, device=device)
 
     def _check(self, configuration: Configuration) -> None:
-        """Refuse what cannot run before anything is stopped for it. What another interpreter has, its worker says."""
-        if configuration.environment is not None:
-            return
-        name = registry.resolve(configuration.backend).name
-        backend = (self._available or {}).get(name)
-        if backend is not None and not backend.usable:
+        """Refuse what cannot run before anything is stopped for it."""
+        available = (self._available or {}).get(configuration.environment or "", {})
+        backend = available.get(configuration.backend)
+        if backend is None:
+            registry.resolve(configuration.backend)
+        elif not backend.usable:
             raise MeasureError(
-                "backend-missing", f"{name} cannot be used here: {backend.reason}", backend.fix
+                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
             )
 
     # -- runs
@@ -263,7 +280,9 @@ class Server:
             try:
                 fallback = replace(
                     failed,
-                    configuration=self._settled(replace(failed.configuration, backend="", environment=None)),
+                    configuration=self._settled(
+                        replace(failed.configuration, backend="", device="", environment=None)
+                    ),
                 )
                 self._check(fallback.configuration)
             except MeasureError:

@@ -105,7 +105,9 @@ class History:
     run: np.ndarray
     warm: np.ndarray
     metrics: np.ndarray
-    heat: np.ndarray | None = None  # shape (n, HEAT_BUCKETS): requests of the second by service latency, warm-up included; None: not kept
+    heat: np.ndarray | None = (
+        None  # shape (n, HEAT_BUCKETS): requests of the second by service latency, warm-up included; None: not kept
+    )
 
 
 @dataclass(frozen=True, slots=True)

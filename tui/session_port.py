@@ -40,13 +40,11 @@ class _Choices:
     def configuration(self, model: str) -> Configuration:
         found = models.resolve(model, self._options.working_directory)
         # The engine knows what is usable here, so the choice of the backend is left to it.
-        return Configuration("", model, models.default_precision(found), options=self._options)
+        return Configuration("", model, models.default_precision(found), device="", options=self._options)
 
     def switch(self, configuration: Configuration, backend: str) -> Configuration:
-        device = registry.resolve(backend).device
-        return replace(
-            configuration, backend=backend, device="cpu" if device == "any" else device, environment=None
-        )
+        # Where it runs is left to the engine too.
+        return replace(configuration, backend=registry.resolve(backend).name, device="", environment=None)
 
     def precisions(self, backend: str) -> Sequence[str]:
         return PRECISIONS
