@@ -53,7 +53,7 @@ class InfertopApp(App[int], inherit_bindings=False):
         self.glyphs = default_glyphs()
         self.lookups = Background("infertop-lookups")
         self._choose = choose
-        self._message_until = 0.0
+        self._message_until, self._message_at = 0.0, _stage(self.view)
         self._painted = 0.0
         self._due = True  # something is new since the last paint
         self._skipped, self._slow_until = 0, 0.0
@@ -64,11 +64,13 @@ class InfertopApp(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         for name in THEMES:
             back, text = ground(name)
-            self.register_theme(
-                Theme(
-                    f"infertop-{name}", back, background=back, foreground=text, ansi=back.startswith("ansi")
-                )
+            ansi = back.startswith("ansi")
+            # Textual's own style sheet asks for these of every ANSI theme.
+            extra = {"ansi-background": back, "ansi-foreground": text} if ansi else {}
+            theme = Theme(
+                f"infertop-{name}", back, background=back, foreground=text, ansi=ansi, variables=extra
             )
+            self.register_theme(theme)
         self.dress(self.look)
         if not self.is_headless:
             self._catch_signals()
@@ -111,7 +113,10 @@ class InfertopApp(App[int], inherit_bindings=False):
             self.say(self.control.message)
             self.control.message = None
         now = time.monotonic()
-        if self.message is not None and now > self._message_until:
+        answered = (
+            self.message is not None and self.message.level == "info" and _stage(view) != self._message_at
+        )
+        if self.message is not None and (answered or now > self._message_until):
             self.message, self._due = None, True
         self._watch_link(now)
         if self._due and self.frozen is None and now - self._painted >= PAINT_S:
@@ -147,6 +152,7 @@ class InfertopApp(App[int], inherit_bindings=False):
         """Show a message on the verdict line for a while; None takes it away."""
         self.message = message
         self._message_until = time.monotonic() + MESSAGE_S
+        self._message_at = _stage(self.view)
         self._due = True
 
     def open(self, overlay: Overlay | None) -> None:
@@ -226,6 +232,11 @@ class InfertopApp(App[int], inherit_bindings=False):
             forget()
         else:
             self.refresh(layout=True)
+
+
+def _stage(view: View) -> tuple[int, str]:
+    """The run and its phase: once they change, what a key announced has come."""
+    return (view.run.run, view.run.phase) if view.run is not None else (0, "")
 
 
 def show(port: SessionPort, *, choose: bool = False) -> int:

@@ -11,20 +11,21 @@ from textual.screen import Screen
 
 from .overlays import Overlay
 from .paint import paint, with_axes
+from .render.axis import Scale
 from .render.cells import Glyphs, lay
 from .scene import Scene
 from .widgets.rows import Rows
 
 
 class Dashboard(Screen[None], inherit_bindings=False):
-    """Shows scenes. It keeps what must outlive a paint: the tops of the axes, so that they stand still."""
+    """Shows scenes. It keeps what must outlive a paint: its axes, so that they stand still."""
 
     CSS = "Dashboard { overflow: hidden; }"
 
     def __init__(self) -> None:
         super().__init__()
         self._rows = Rows()
-        self._tops: Mapping[str, float] = {}
+        self._scales: Mapping[str, Scale] = {}
         self._last: tuple[Scene, Overlay | None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -43,8 +44,8 @@ class Dashboard(Screen[None], inherit_bindings=False):
         width, height = self._rows.size
         if not width or not height:
             return  # not laid out yet: the resize that comes draws it
-        scene = with_axes(replace(scene, tops=self._tops), width)
-        self._tops = scene.tops
+        scene = with_axes(replace(scene, scales=self._scales), width)
+        self._scales = scene.scales
         rows = paint(scene, width, height)
         if overlay is not None:
             x, y, over = overlay.draw(width, height, scene.glyphs)

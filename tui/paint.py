@@ -7,9 +7,8 @@ from dataclasses import replace
 from .layout import SMALLEST, Place, plan
 from .panels import bars, hardware, log, overtime, percentiles, runs, stages
 from .panels.verdict import verdict
-from .render.axis import next_top
 from .render.cells import EMPTY, Row, box, fit, rule
-from .scene import Panel, Scene, baseline, shown_run
+from .scene import Panel, Scene
 
 _PANELS: dict[str, Panel] = {
     "latency": percentiles.PANEL,
@@ -89,16 +88,10 @@ def too_small(width: int, height: int) -> list[Row]:
 
 
 def with_axes(scene: Scene, width: int) -> Scene:
-    """The scene with the tops of its axes moved on from those that it has, by the values it shows."""
-    tops = dict(scene.tops)
-    top = overtime.top_for(scene.view.history, width - overtime.LABELS - 2, tops.get("latency"))
-    if top is not None:
-        tops["latency"] = top
-    run = shown_run(scene.view)
-    if run is not None and run.latency is not None and run.latency.curve:
-        before = baseline(scene.view)
-        peak = max(value for _, value in run.latency.curve)
-        if before is not None and before.latency is not None and before.latency.curve:
-            peak = max(peak, *(value for _, value in before.latency.curve))
-        tops["curve"] = next_top(tops.get("curve"), float(peak))
-    return replace(scene, tops=tops)
+    """The scene with its axes moved on from those that it has, by the values it shows."""
+    before = scene.scales
+    made = {
+        "latency": overtime.scale_for(scene.view.history, width - overtime.LABELS - 2, before.get("latency")),
+        "curve": percentiles.scale_for(scene, before.get("curve")),
+    }
+    return replace(scene, scales={name: scale for name, scale in made.items() if scale is not None})

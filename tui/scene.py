@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..sessions.replay import Timeline
 from ..sessions.view import RunView, View
+from .render.axis import Scale
 from .render.cells import EMPTY, Glyphs, Row
 
 
@@ -43,7 +44,7 @@ class Scene:
     live: bool = True
     cursor: Cursor | None = None
     failure: Message | None = None  # the session could not be read
-    tops: Mapping[str, float] = field(default_factory=dict)  # axis -> its top
+    scales: Mapping[str, Scale] = field(default_factory=dict)  # by the name of the axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def shown_run(view: View) -> RunView | None:
         return view.run
     if view.before is not None and view.before.latency is not None:
         return view.before
-    return view.run
+    return next((run for run in reversed(view.runs) if run.latency is not None), view.run)
 
 
 def baseline(view: View) -> RunView | None:

@@ -260,10 +260,26 @@ def test_the_equivalent_command_names_what_is_not_default() -> None:
         {"seq": 128},
         options=Options(threads=3, input_shapes={"x": "Bx3"}, inputs="in.npz"),
     )
-    assert command(configuration).split() == (
-        "infertop run 'my net.onnx' --backend onnxruntime-cpu --precision fp32 --batch 8 --dim seq=128"
-        " --threads 3 --inputs in.npz --input-shape x=Bx3"
-    ).split()
+    assert command(configuration).split() == [
+        "infertop",
+        "run",
+        "'my",
+        "net.onnx'",
+        "--backend",
+        "onnxruntime-cpu",
+        "--precision",
+        "fp32",
+        "--batch",
+        "8",
+        "--dim",
+        "seq=128",
+        "--threads",
+        "3",
+        "--inputs",
+        "in.npz",
+        "--input-shape",
+        "x=Bx3",
+    ]
     assert command(Configuration("torch-eager", "resnet18")) == "infertop run resnet18 --backend torch-eager"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from infertop.tui.render import numbers
-from infertop.tui.render.axis import next_top, spike_limit, step_down, step_up
+from infertop.tui.render.axis import Scale, next_scale, next_top, spike_limit, step_down, step_up
 from infertop.tui.render.cells import (
     ASCII,
     BRAILLE,
@@ -252,6 +252,17 @@ def test_one_rare_spike_does_not_flatten_the_rest() -> None:
     assert spike_limit([4.0] * 50 + [12.0]) == 12.0
 
 
+def test_an_axis_is_logarithmic_where_values_lie_decades_apart_and_keeps_to_it() -> None:
+    assert next_scale(None, 3e6, 5e6) == Scale(5e6)
+    wide = next_scale(None, 60e3, 16e6)
+    assert wide == Scale(20e6, 20e3, log=True)
+    assert wide.share(array(20e3, 20e6, NAN)).tolist()[:2] == [0.0, 1.0]
+    assert wide.at(0.5) == pytest.approx((20e3 * 20e6) ** 0.5)
+    assert next_scale(wide, 60e3, 600e3).log, "ten times is no reason to go back"
+    assert not next_scale(None, 60e3, 600e3).log
+    assert not next_scale(wide, 60e3, 300e3).log
+
+
 # -- meter, heat, curve, stages
 
 
@@ -276,12 +287,12 @@ def test_heat_of_a_second_without_requests_is_empty() -> None:
 
 
 def test_the_curve_gives_each_decade_of_the_tail_the_same_room() -> None:
-    points = [(0.0, 100), (0.9, 100), (0.99, 200), (0.999, 400)]
+    points = [(0.0, 0.25), (0.9, 0.25), (0.99, 0.5), (0.999, 1.0)]
     assert decades(points) == pytest.approx(3.0)
-    rows = [text(r) for r in curve([(points, "one")], 31, 5, 0.0, 400.0, 3.0, ASCII)]
+    rows = [text(r) for r in curve([(points, "one")], 31, 5, 3.0, ASCII)]
     assert rows[0].rstrip()[-1] == "*"
     assert len(rows[0].rstrip()) == 31
-    assert rows[3][:10] == "*" * 10, "the first decade is flat at 100 of 400"
+    assert rows[3][:10] == "*" * 10, "the first decade is flat"
     axis = text(quantile_axis(31, 3.0))
     assert axis.startswith("p0")
     assert axis.index("p90") == 9
@@ -289,8 +300,8 @@ def test_the_curve_gives_each_decade_of_the_tail_the_same_room() -> None:
 
 
 def test_of_two_curves_the_later_is_in_front() -> None:
-    flat = [(0.0, 100), (0.9, 100)]
-    rows = curve([(flat, "dim"), (flat, "one")], 10, 3, 0.0, 200.0, 1.0, BRAILLE)
+    flat = [(0.0, 0.5), (0.9, 0.5)]
+    rows = curve([(flat, "dim"), (flat, "one")], 10, 3, 1.0, BRAILLE)
     assert "dim" not in {style for row in rows for _, style in row}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...sessions.view import HEAT_LOWEST, HEAT_PER_DECADE, History
 from ..naming import differences, short_backend
-from ..render.axis import next_top, spike_limit
+from ..render.axis import Scale, next_scale, spike_limit
 from ..render.cells import EMPTY, Row, cut
 from ..render.graph import changes, graph, seconds_axis
 from ..render.heat import heat
@@ -21,9 +21,9 @@ _HEAT_FROM = 9  # rows from which the heat strip has room
 
 
 def title(scene: Scene) -> Row:
-    top = scene.tops.get("latency")
-    unit: Row = ((f", {unit_for(top).name}", "dim"),) if top else EMPTY
-    return (("latency each second", "title"), *unit)
+    scale = scene.scales.get("latency")
+    unit = "" if scale is None else f", {unit_for(scale.top).name}" + (", log scale" if scale.log else "")
+    return (("latency each second", "title"), (unit, "dim"))
 
 
 def right(scene: Scene) -> Row:
@@ -31,15 +31,13 @@ def right(scene: Scene) -> Row:
     return ((fill, "one"), (" p50  ", "dim"), (dot, "two"), (" max", "dim"))
 
 
-def top_for(history: History, width: int, previous: float | None) -> float | None:
-    """The top of the latency axis for the seconds that a graph of this width shows."""
-    peaks = history.max[-width:]
-    known = peaks[np.isfinite(peaks)]
-    if not len(known):
+def scale_for(history: History, width: int, previous: Scale | None) -> Scale | None:
+    """The latency axis for the seconds that a graph of this width shows."""
+    peaks, middles = history.max[-width:], history.p50[-width:]
+    peaks, middles = peaks[np.isfinite(peaks)], middles[np.isfinite(middles)]
+    if not len(peaks) or not len(middles):
         return previous
-    floor = history.p50[-width:]
-    floor = floor[np.isfinite(floor)]
-    return next_top(previous, max(spike_limit(known.tolist()), float(floor.max()) if len(floor) else 0.0))
+    return next_scale(previous, float(middles.min()), max(spike_limit(peaks.tolist()), float(middles.max())))
 
 
 def marks(scene: Scene, width: int) -> list[tuple[int, int, str]]:
@@ -68,8 +66,8 @@ def marks(scene: Scene, width: int) -> list[tuple[int, int, str]]:
 
 def body(scene: Scene, width: int, height: int) -> list[Row]:
     history = scene.view.history
-    top = scene.tops.get("latency")
-    if top is None or not len(history.second):
+    scale = scene.scales.get("latency")
+    if scale is None or not len(history.second):
         return said(waiting_for(scene), width, height)
     plot = width - LABELS
     strip = 0
@@ -77,19 +75,19 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         strip = max(3, height // 3)
     rows = height - 1 - (strip + 1 if strip else 0)
     found = marks(scene, plot)
-    drawn = graph(
-        history.p50, plot, rows, top, scene.glyphs, dots=history.max, marks=[index for index, _, _ in found]
-    )
-    unit = unit_for(top)
+    begins = [index for index, _, _ in found]
+    middles, peaks = scale.share(history.p50), scale.share(history.max)
+    drawn = graph(middles, plot, rows, 1.0, scene.glyphs, dots=peaks, marks=begins)
+    unit = unit_for(scale.top)
+
+    def label(share: float) -> str:
+        return f"{scale.at(share) / unit.ns:.3g}".rjust(LABELS - 1)
+
     out: list[Row] = []
     for y, row in enumerate(drawn):
-        label = ""
-        if y == 0:
-            label = f"{top / unit.ns:g}"
-        elif rows >= 4 and y == rows // 2:
-            label = f"{top * (rows - y) / rows / unit.ns:.3g}"
-        out.append(((label.rjust(LABELS - 1)[: LABELS - 1], "dim"), ("│", "frame"), *row))
-    axis: Row = (("0".rjust(LABELS - 1), "dim"), ("└", "frame"))
+        named = y == 0 or (rows >= 4 and y == rows // 2)
+        out.append(((label((rows - y) / rows) if named else " " * (LABELS - 1), "dim"), ("│", "frame"), *row))
+    axis: Row = ((label(0.0), "dim"), ("└", "frame"))
     out.append((*axis, *seconds_axis(plot, [(column, name) for _, column, name in found], scene.glyphs)))
     if strip:
         out.append(EMPTY)

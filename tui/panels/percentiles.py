@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from ...sessions.view import Latency, Quantile, RunView
 from ..naming import short_backend
-from ..render.axis import step_down
+from ..render.axis import Scale, next_scale, step_down
 from ..render.cells import EMPTY, Row, fit, length
-from ..render.curve import curve, decades, quantile_axis
+from ..render.curve import Points, curve, decades, quantile_axis
 from ..render.numbers import UNKNOWN, Unit, change, count, duration, number, unit_for
 from ..scene import Panel, Scene, baseline, shown_run
 from .states import said, waiting_for
@@ -81,7 +85,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     before = _before(scene, run, unit, width)
     rows += before or [EMPTY]
     if height >= _CURVE_FROM and latency.curve:
-        rows += _curve(scene, run, unit, width, height - len(rows))
+        rows += _curve(scene, unit, width, height - len(rows))
     return rows
 
 
@@ -170,25 +174,50 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
     return [fit(row, width)]
 
 
-def _curve(scene: Scene, run: RunView, unit: Unit, width: int, height: int) -> list[Row]:
-    """The curve of the whole run, over that of the run before."""
-    assert run.latency is not None
-    before = baseline(scene.view)
-    series = []
-    if before is not None and before.latency is not None and before.latency.curve:
-        series.append((before.latency.curve, "dim"))
-    series.append((run.latency.curve, "one"))
-    top = scene.tops.get("curve") or max(value for points, _ in series for _, value in points)
-    axis = 7
-    reach = max(decades(points) for points, _ in series)
+def _series(scene: Scene) -> list[tuple[Points, str]]:
+    """The curves to draw: that of the run before, then that of the whole shown run in front of it."""
+    run, before = shown_run(scene.view), baseline(scene.view)
+    known = ((before, "dim"), (run, "one"))
+    return [
+        (r.latency.curve, style)
+        for r, style in known
+        if r is not None and r.latency is not None and r.latency.curve
+    ]
+
+
+def scale_for(scene: Scene, previous: Scale | None) -> Scale | None:
+    """The latency axis of the curve."""
+    values = [value for points, _ in _series(scene) for _, value in points if value > 0]
+    if not values:
+        return previous
+    scale = next_scale(previous, min(values), max(values))
     # A line needs no zero: it starts below the fastest, where that makes the tail's shape visible.
-    least = min(value for points, _ in series for _, value in points)
-    bottom = 0.0 if least < 0.3 * top else step_down(least * 0.98)
-    drawn = curve(series, width - axis, height - 1, bottom, top, reach, scene.glyphs)
+    if scale.log or min(values) < 0.3 * scale.top:
+        return scale
+    return replace(scale, bottom=step_down(min(values) * 0.98))
+
+
+def _curve(scene: Scene, unit: Unit, width: int, height: int) -> list[Row]:
+    """The curve of the whole run, over that of the run before."""
+    series, scale, axis = _series(scene), scene.scales.get("curve"), 8
+    if not series or scale is None:
+        return []
+    reach = max(decades(points) for points, _ in series)
+    placed = [
+        (
+            list(
+                zip((q for q, _ in points), scale.share(np.array([v for _, v in points], float)), strict=True)
+            ),
+            style,
+        )
+        for points, style in series
+    ]
     rows: list[Row] = []
-    for y, row in enumerate(drawn):
-        edge = top if y == 0 else bottom if y == height - 2 else None
-        label = "" if edge is None else f"{edge / unit.ns:.4g}"
+    for y, row in enumerate(curve(placed, width - axis, height - 1, reach, scene.glyphs)):
+        edge = scale.top if y == 0 else scale.bottom if y == height - 2 else None
+        label = (
+            "log" if scale.log and y == 1 and height > 4 else "" if edge is None else number(edge / unit.ns)
+        )
         rows.append(((label.rjust(axis - 2) + " ", "dim"), ("│", "frame"), *row))
     return [*rows, ((" " * axis, "text"), *quantile_axis(width - axis, reach))]
 

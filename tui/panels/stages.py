@@ -88,8 +88,8 @@ def _cold(scene: Scene) -> Row:
     if not known:
         return (("cold start ", "dim"), ("none: the worker was kept loaded", "text"))
     row: Row = (("cold start ", "dim"), (f"{sum(v for _, v in known):.1f} s", "strong"), (": ", "dim"))
-    text = " · ".join(f"{name} {value:.1f}" for name, value in known)
-    return (*row, (text + (f" · cache {run.cache}" if run.cache else ""), "dim"))
+    text = "  ".join(f"{name} {value:.1f}" for name, value in known)
+    return (*row, (text + (f"  cache {run.cache}" if run.cache else ""), "dim"))
 
 
 def _facts(scene: Scene) -> Row:

@@ -1,8 +1,12 @@
-"""Scales that stand still: the top of an axis is a round number and moves down only when there is clearly room."""
+"""Scales that stand still: the ends of an axis are round numbers and move only when there is clearly a reason."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 _STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 _SLACK = 1.25  # the values must fit this many times below a lower step before the axis comes down to it
@@ -46,3 +50,47 @@ def spike_limit(peaks: list[float]) -> float:
     ordered = sorted(peaks)
     usual = ordered[int(0.9 * (len(ordered) - 1))]
     return ordered[-1] if ordered[-1] <= 4 * usual else max(p for p in ordered if p <= 4 * usual)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From `bottom` to `top`, linear or logarithmic."""
+
+    top: float
+    bottom: float = 0.0
+    log: bool = False
+
+    def share(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where values lie: 0 at the bottom, 1 at the top; NaN stays NaN."""
+        if not self.log:
+            return (values - self.bottom) / (self.top - self.bottom)
+        known = np.where(values > 0, values, np.nan)
+        return np.asarray(np.log(known / self.bottom) / math.log(self.top / self.bottom), float)
+
+    def at(self, share: float) -> float:
+        """The value at a share of the height."""
+        if not self.log:
+            return self.bottom + (self.top - self.bottom) * share
+        return float(self.bottom * (self.top / self.bottom) ** share)
+
+
+_LOG_FROM, _LINEAR_FROM = (
+    12.0,
+    6.0,
+)  # highest over lowest: above the first a linear axis hides the lowest, below the second it serves
+
+
+def next_scale(previous: Scale | None, low: float, high: float) -> Scale:
+    """The axis for values from `low` to `high` (> 0), given the axis before: from 0, or logarithmic where they lie decades apart."""
+    if not (low > 0 and high > 0 and math.isfinite(high)):
+        return previous or Scale(1.0)
+    was = previous is not None and previous.log
+    log = high / low > (_LINEAR_FROM if was else _LOG_FROM)
+    before = previous if previous is not None and previous.log == log else None
+    top = next_top(before.top if before else None, high)
+    if not log:
+        return Scale(top)
+    if before is not None and before.bottom < low < before.bottom * 4:
+        return Scale(top, before.bottom, log=True)
+    decade = 10.0 ** math.floor(math.log10(low * 0.8))
+    return Scale(top, max(step * decade for step in (1.0, 2.0, 5.0) if step * decade <= low * 0.8), log=True)

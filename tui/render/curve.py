@@ -10,7 +10,7 @@ from .cells import Glyphs, Row
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # rows from the top, columns
 _NAMES = ("p0", "p90", "p99", "p99.9", "p99.99", "p99.999", "p99.9999")
 
-Points = Sequence[tuple[float, int]]
+Points = Sequence[tuple[float, float]]
 
 
 def decades(points: Points) -> float:
@@ -20,15 +20,9 @@ def decades(points: Points) -> float:
 
 
 def curve(
-    series: Sequence[tuple[Points, str]],
-    width: int,
-    height: int,
-    bottom: float,
-    top: float,
-    reach: float,
-    glyphs: Glyphs,
+    series: Sequence[tuple[Points, str]], width: int, height: int, reach: float, glyphs: Glyphs
 ) -> list[Row]:
-    """Lines through (quantile, ns) points; `reach` decades across, `bottom` to `top` ns up. Of two in one cell the later is seen."""
+    """Lines through (quantile, share of the height) points; `reach` decades across. Of two lines in one cell the later is seen."""
     columns, lines = (width, height) if glyphs.ascii else (width * 2, height * 4)
     cells = [[0] * width for _ in range(height)]
     owner = [[-1] * width for _ in range(height)]
@@ -38,7 +32,7 @@ def curve(
             if quantile >= 1:
                 continue
             x = round(-math.log10(1 - quantile) / reach * (columns - 1))
-            y = round((value - bottom) / (top - bottom) * (lines - 1)) if top > bottom else 0
+            y = round(value * (lines - 1))
             here = min(max(x, 0), columns - 1), min(max(y, 0), lines - 1)
             for column, line in _line(previous or here, here):
                 cx, cy = (column, line) if glyphs.ascii else (column // 2, line // 4)
