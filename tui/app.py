@@ -113,14 +113,18 @@ class InfertopApp(App[int], inherit_bindings=False):
             self.say(self.control.message)
             self.control.message = None
         now = time.monotonic()
-        answered = (
-            self.message is not None and self.message.level == "info" and _stage(view) != self._message_at
-        )
-        if self.message is not None and (answered or now > self._message_until):
+        if self.message is not None and (now > self._message_until or self._overtaken(self.message)):
             self.message, self._due = None, True
         self._watch_link(now)
         if self._due and self.frozen is None and now - self._painted >= PAINT_S:
             self.paint()
+
+    def _overtaken(self, message: Message) -> bool:
+        """Whether the run has gone on to what matters more than the message."""
+        if _stage(self.view) == self._message_at:
+            return False
+        failed = self.view.run is not None and self.view.run.error is not None
+        return failed or message.level == "info"
 
     def _watch_link(self, now: float) -> None:
         skipped = getattr(self._driver, "skipped", 0)

@@ -142,6 +142,7 @@ async def test_escape_cancels_a_load_and_nothing_else() -> None:
     async with running(port) as screen:
         await screen.press("escape")
         assert "nothing is being loaded" in screen.text
+        await screen.press("w")  # any key takes the message away
         port.view = synthetic.loading()
         await screen.until(lambda: "IMPORTING" in screen.text)
         await screen.press("escape")
@@ -203,7 +204,7 @@ async def test_the_window_of_the_percentiles_is_toggled() -> None:
 
 
 async def test_copy_sends_the_command_to_the_terminal_and_shows_it() -> None:
-    async with running() as screen:
+    async with running(size=(120, 40)) as screen:
         sent: list[str] = []
         driver = screen.app._driver
         assert driver is not None
