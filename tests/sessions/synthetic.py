@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from infertop.backends.configuration import Configuration
 from infertop.sessions import frames
-from infertop.sessions.records import FORMAT, AnyRecord, Clock, Event, Fault, Header, Metric, Run, Tick
+from infertop.sessions.records import (
+    FORMAT,
+    AnyRecord,
+    Clock,
+    Event,
+    Fault,
+    Header,
+    Metric,
+    Record,
+    Run,
+    Tick,
+)
 from infertop.sessions.state import SessionState
 from infertop.telemetry.histogram import Histogram
 
+T = TypeVar("T")
 SECOND = 1_000_000_000
 INTERVAL = SECOND // 4
 UNIX = 1_795_343_103 * SECOND  # 2026-11-22 10:45:03 UTC
@@ -68,6 +80,17 @@ def write_segment(path: Path, head: Header, batches: Sequence[Sequence[AnyRecord
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(segment_bytes(head, batches))
     return path
+
+
+def some(value: T | None) -> T:
+    """The value, which a test knows to be there."""
+    assert value is not None
+    return value
+
+
+def numbers(records: Iterable[Record]) -> list[int]:
+    """The numbers of the ticks among the records."""
+    return [record.n for record in records if isinstance(record, Tick)]
 
 
 def scan(data: bytes, piece: int | None = None) -> tuple[list[frames.Frame], frames.Scanner]:
@@ -196,6 +219,10 @@ class Engine:
     @property
     def records(self) -> list[AnyRecord]:
         return [self.header, *(record for batch in self.batches for record in batch)]
+
+    def until(self, t: int) -> list[AnyRecord]:
+        """The header and the records up to a time."""
+        return [r for r in self.records if isinstance(r, Header) or r.t <= t]
 
     def write_to(self, path: Path) -> Path:
         return write_segment(path, self.header, self.batches)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions.frames import encode_frame
 from infertop.sessions.records import End
 from infertop.sessions.replay import ReplaySource
+from infertop.sessions.view import View
 from infertop.tests.sessions.synthetic import (
     INTERVAL,
     SECOND,
@@ -17,6 +20,7 @@ from infertop.tests.sessions.synthetic import (
     configuration,
     event,
     header,
+    some,
     write_segment,
 )
 from infertop.tests.sessions.test_state import assert_same, folded
@@ -27,18 +31,18 @@ MS = 1_000_000
 class Hand:
     """A clock that a test moves."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 1_000
 
-    def __call__(self):
+    def __call__(self) -> int:
         return self.now
 
-    def pass_(self, seconds):
+    def pass_(self, seconds: float) -> None:
         self.now += round(seconds * SECOND)
 
 
 @pytest.fixture
-def engine():
+def engine() -> Engine:
     engine = Engine(key_every=7)
     for i, backend in enumerate(["onnxruntime-cpu", "torch-eager", "onnxruntime-cpu"]):
         engine.begin(configuration(backend))
@@ -57,7 +61,7 @@ def engine():
 
 
 @pytest.fixture
-def played(tmp_path, engine):
+def played(tmp_path: Path, engine: Engine) -> Iterator[tuple[ReplaySource, Hand]]:
     hand = Hand()
     engine.write_to(tmp_path / "s" / "0001.itlog.zst")
     replay = ReplaySource(tmp_path / "s", hand)
@@ -65,14 +69,16 @@ def played(tmp_path, engine):
     replay.close()
 
 
-def at(engine, t):
-    return folded([r for r in engine.records if not hasattr(r, "t") or r.t <= t]).view(t)
+def at(engine: Engine, t: int) -> View:
+    return folded(engine.until(t)).view(t)
 
 
-def test_it_plays_from_the_beginning_at_the_speed_of_life(played, engine):
+def test_it_plays_from_the_beginning_at_the_speed_of_life(
+    played: tuple[ReplaySource, Hand], engine: Engine
+) -> None:
     replay, hand = played
     assert replay.playing
-    assert replay.poll().now == engine.records[1].t
+    assert replay.poll().now == folded(engine.until(SECOND)[:2]).now
     for _ in range(40):
         hand.pass_(0.1)
         assert_same(replay.poll(), at(engine, replay.position))
@@ -80,7 +86,7 @@ def test_it_plays_from_the_beginning_at_the_speed_of_life(played, engine):
 
 
 @pytest.mark.parametrize("speed", [0.25, 2.0, 64.0])
-def test_speed(played, engine, speed):
+def test_speed(played: tuple[ReplaySource, Hand], engine: Engine, speed: float) -> None:
     replay, hand = played
     replay.set_speed(speed)
     for _ in range(5):
@@ -89,7 +95,7 @@ def test_speed(played, engine, speed):
     assert replay.position == min(round(0.5 * speed * SECOND), engine.t)
 
 
-def test_speed_has_steps_and_limits(played):
+def test_speed_has_steps_and_limits(played: tuple[ReplaySource, Hand]) -> None:
     replay, _ = played
     replay.faster()
     assert replay.speed == 2.0
@@ -103,7 +109,7 @@ def test_speed_has_steps_and_limits(played):
     assert replay.speed == 64.0
 
 
-def test_a_pause_holds_the_picture(played):
+def test_a_pause_holds_the_picture(played: tuple[ReplaySource, Hand]) -> None:
     replay, hand = played
     hand.pass_(3)
     replay.pause()
@@ -115,7 +121,7 @@ def test_a_pause_holds_the_picture(played):
     assert replay.position == 4 * SECOND
 
 
-def test_at_the_end_it_stays_and_can_begin_anew(played, engine):
+def test_at_the_end_it_stays_and_can_begin_anew(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, hand = played
     hand.pass_(1000)
     view = replay.poll()
@@ -127,7 +133,7 @@ def test_at_the_end_it_stays_and_can_begin_anew(played, engine):
     assert replay.position == replay.timeline().start + SECOND
 
 
-def test_jumps_show_what_the_fold_shows(played, engine):
+def test_jumps_show_what_the_fold_shows(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, _ = played
     replay.pause()
     for share in (0.9, 0.1, 0.5, 0.55, 1.0, 0.0):
@@ -136,7 +142,7 @@ def test_jumps_show_what_the_fold_shows(played, engine):
         assert_same(replay.poll(), at(engine, t))
 
 
-def test_a_jump_beyond_an_end_stops_there(played, engine):
+def test_a_jump_beyond_an_end_stops_there(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, _ = played
     replay.seek(10**15)
     assert replay.position == engine.t
@@ -144,7 +150,7 @@ def test_a_jump_beyond_an_end_stops_there(played, engine):
     assert replay.position == replay.timeline().start
 
 
-def test_steps_go_from_tick_to_tick(played, engine):
+def test_steps_go_from_tick_to_tick(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, _ = played
     replay.seek(5 * SECOND + 100)
     replay.step(1)
@@ -160,7 +166,7 @@ def test_steps_go_from_tick_to_tick(played, engine):
     assert replay.position == engine.t
 
 
-def test_marks_are_walked_in_both_directions(played):
+def test_marks_are_walked_in_both_directions(played: tuple[ReplaySource, Hand]) -> None:
     replay, _ = played
     replay.pause()
     moments = sorted({mark.t for mark in replay.timeline().marks})
@@ -179,7 +185,7 @@ def test_marks_are_walked_in_both_directions(played):
     assert backward == moments[::-1]
 
 
-def test_while_playing_the_mark_just_passed_is_not_in_the_way(played):
+def test_while_playing_the_mark_just_passed_is_not_in_the_way(played: tuple[ReplaySource, Hand]) -> None:
     replay, hand = played
     events = [mark.t for mark in replay.timeline().marks]
     replay.seek(events[3])
@@ -188,7 +194,7 @@ def test_while_playing_the_mark_just_passed_is_not_in_the_way(played):
     assert replay.position == events[2]
 
 
-def test_the_timeline_has_runs_and_events(played, engine):
+def test_the_timeline_has_runs_and_events(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     timeline = played[0].timeline()
     runs = [mark for mark in timeline.marks if mark.kind == "run"]
     assert [mark.backend for mark in runs] == ["onnxruntime-cpu", "torch-eager", "onnxruntime-cpu"]
@@ -198,7 +204,7 @@ def test_the_timeline_has_runs_and_events(played, engine):
     assert timeline.gaps == ()
 
 
-def test_a_digit_goes_to_the_backends_next_run(played):
+def test_a_digit_goes_to_the_backends_next_run(played: tuple[ReplaySource, Hand]) -> None:
     replay, _ = played
     replay.pause()
     runs = [mark.t for mark in replay.timeline().marks if mark.kind == "run"]
@@ -212,7 +218,7 @@ def test_a_digit_goes_to_the_backends_next_run(played):
         replay.next_run("tensorrt")
 
 
-def test_go_to_a_time(played, engine):
+def test_go_to_a_time(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, _ = played
     replay.pause()
     replay.go("10s")
@@ -230,7 +236,7 @@ def test_go_to_a_time(played, engine):
     assert replay.position == replay.timeline().start
 
 
-def test_go_to_a_condition(played):
+def test_go_to_a_condition(played: tuple[ReplaySource, Hand]) -> None:
     replay, _ = played
     replay.pause()
     found = []
@@ -246,7 +252,7 @@ def test_go_to_a_condition(played):
     assert replay.position == found[2], "a search that finds nothing moves nothing"
 
 
-def test_a_time_outside_of_the_recording_is_said(played):
+def test_a_time_outside_of_the_recording_is_said(played: tuple[ReplaySource, Hand]) -> None:
     replay, _ = played
     other = time.strftime("%H:%M", time.localtime(header().clock.unix / 1e9 + 7200))
     with pytest.raises(MeasureError, match="outside of the recording") as caught:
@@ -254,7 +260,7 @@ def test_a_time_outside_of_the_recording_is_said(played):
     assert "it goes from" in caught.value.fix
 
 
-def test_a_recording_over_midnight_has_the_hours_of_both_days(tmp_path):
+def test_a_recording_over_midnight_has_the_hours_of_both_days(tmp_path: Path) -> None:
     local = time.localtime(header().clock.unix / 1e9)
     midnight = round(time.mktime((local.tm_year, local.tm_mon, local.tm_mday + 1, 0, 0, 0, 0, 0, -1)))
     head = header(unix=(midnight - 600) * SECOND)
@@ -266,7 +272,7 @@ def test_a_recording_over_midnight_has_the_hours_of_both_days(tmp_path):
     assert replay.position == 300 * SECOND
 
 
-def test_following_stays_at_the_end_of_what_grows(tmp_path, engine):
+def test_following_stays_at_the_end_of_what_grows(tmp_path: Path, engine: Engine) -> None:
     batches = engine.batches[:60]
     path = write_segment(tmp_path / "s" / "0001.itlog.zst", engine.header, batches)
     hand = Hand()
@@ -277,7 +283,7 @@ def test_following_stays_at_the_end_of_what_grows(tmp_path, engine):
         with open(path, "ab") as file:
             file.write(encode_frame(batch))
         hand.pass_(0.25)
-        assert replay.poll().now == batch[-1].t
+        assert replay.poll().now == folded([engine.header, *batch]).now
     assert replay.poll().state == "ended"
     assert_same(replay.poll(), at(engine, engine.t))
     replay.pause()
@@ -285,7 +291,7 @@ def test_following_stays_at_the_end_of_what_grows(tmp_path, engine):
     replay.close()
 
 
-def test_playing_goes_on_into_the_next_segment(tmp_path):
+def test_playing_goes_on_into_the_next_segment(tmp_path: Path) -> None:
     for number, by in ((1, 0), (2, 20 * SECOND)):
         engine = Engine(head=header(segment=number, unix=header().clock.unix + by, pid=number))
         engine.runs = number - 1
@@ -301,12 +307,12 @@ def test_playing_goes_on_into_the_next_segment(tmp_path):
     for _ in range(70):
         hand.pass_(0.1)
         view = replay.poll()
-        seen.add((view.header.segment, view.run.run))
+        seen.add((some(view.header).segment, some(view.run).run))
     assert seen == {(1, 1), (2, 2)}
-    assert replay.poll().runs[0].error.kind == "engine-lost"
+    assert some(replay.poll().runs[0].error).kind == "engine-lost"
 
 
-def test_gaps_lie_where_the_records_are_missing(tmp_path, engine):
+def test_gaps_lie_where_the_records_are_missing(tmp_path: Path, engine: Engine) -> None:
     path = engine.write_to(tmp_path / "s" / "0001.itlog.zst")
     data = bytearray(path.read_bytes())
     data[4096:5000] = bytes(904)
@@ -318,13 +324,13 @@ def test_gaps_lie_where_the_records_are_missing(tmp_path, engine):
     replay.close()
 
 
-def test_what_cannot_be_played_is_said(tmp_path):
+def test_what_cannot_be_played_is_said(tmp_path: Path) -> None:
     (tmp_path / "0001.itlog.zst").touch()
     with pytest.raises(MeasureError, match="nothing that can be played"):
         ReplaySource(tmp_path)
 
 
-def test_hostile_labels_are_clean(tmp_path):
+def test_hostile_labels_are_clean(tmp_path: Path) -> None:
     engine = Engine()
     engine.begin(configuration("x\x1b[2J"))
     engine.write(event(5, "\x1b]0;t\x07boom"))
@@ -356,7 +362,9 @@ print(sorted(set(sys.modules) & {"fcntl", "termios", "textual", "rich", "torch",
 """
 
 
-def test_sessions_are_read_where_unix_modules_are_missing(tmp_path, engine, monkeypatch):
+def test_sessions_are_read_where_unix_modules_are_missing(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on Windows, where nothing is measured but everything can be viewed."""
     import subprocess
 

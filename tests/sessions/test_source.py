@@ -5,35 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions import source
 from infertop.sessions.frames import encode_frame, encode_header
-from infertop.sessions.records import End, Tick
+from infertop.sessions.records import AnyRecord, End
 from infertop.sessions.source import FollowSource, Live, PipeSource
 from infertop.sessions.writer import SegmentWriter
-from infertop.tests.sessions.synthetic import Engine, event, header, segment_bytes, start, tick
+from infertop.tests.sessions.synthetic import Engine, event, header, numbers, segment_bytes, some, start, tick
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="segments are written on Linux and macOS only")
 
 
 @pytest.fixture(autouse=True)
-def _always_look(monkeypatch, tmp_path):
+def _always_look(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Look after the engine at every poll, and see no other session of this machine."""
     monkeypatch.setattr(source, "_PROBE", 0.0)
     (tmp_path / "xdg").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
 
 
-def numbers(records):
-    return [r.n for r in records if isinstance(r, Tick)]
-
-
-def test_a_file_that_grows_by_single_bytes(tmp_path):
+def test_a_file_that_grows_by_single_bytes(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
-    batches = [[tick(0)], [event(1), tick(1)], [tick(2)]]
+    batches: list[list[AnyRecord]] = [[tick(0)], [event(1), tick(1)], [tick(2)]]
     data = segment_bytes(header(), batches)
     follow = FollowSource(path)
     assert follow.poll() == []
@@ -49,7 +46,7 @@ def test_a_file_that_grows_by_single_bytes(tmp_path):
 
 
 @POSIX
-def test_everything_that_a_writer_appends_comes_out_once(tmp_path):
+def test_everything_that_a_writer_appends_comes_out_once(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     writer = SegmentWriter(path, header())
     follow = FollowSource(path)
@@ -66,7 +63,7 @@ def test_everything_that_a_writer_appends_comes_out_once(tmp_path):
 
 
 @POSIX
-def test_an_engine_that_dies_without_an_end_is_lost(tmp_path):
+def test_an_engine_that_dies_without_an_end_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     code = (
         "import sys, os, signal; from pathlib import Path\n"
@@ -89,7 +86,7 @@ def test_an_engine_that_dies_without_an_end_is_lost(tmp_path):
     live.close()
 
 
-def test_damage_in_the_middle_is_a_gap(tmp_path):
+def test_damage_in_the_middle_is_a_gap(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     data = bytearray(segment_bytes(header(), [[tick(n)] for n in range(20)]))
     data[len(data) // 2] ^= 0xFF
@@ -99,7 +96,7 @@ def test_damage_in_the_middle_is_a_gap(tmp_path):
     assert live.poll().bytes == len(data)
 
 
-def test_the_segment_that_the_end_names_is_followed(tmp_path):
+def test_the_segment_that_the_end_names_is_followed(tmp_path: Path) -> None:
     first = tmp_path / "s" / "0001.itlog.zst"
     second = tmp_path / "run" / "0002.itlog.zst"
     for path in (first, second):
@@ -111,7 +108,7 @@ def test_the_segment_that_the_end_names_is_followed(tmp_path):
         engine.tick([1_000_000])
     engine.write_to(first)
     live = Live(FollowSource(first))
-    assert live.poll().run.requests == 8
+    assert some(live.poll().run).requests == 8
     end = End(t=engine.t, reason="recording was switched off", next=str(second))
     with open(first, "ab") as file:
         file.write(encode_frame([end]))
@@ -121,13 +118,13 @@ def test_the_segment_that_the_end_names_is_followed(tmp_path):
         encode_header(moved) + encode_frame([tick(8, t=250_000_000, run=1, done=2, q=[1, 1, 1])])
     )
     view = live.poll()
-    assert view.header.recording is False
-    assert view.run.requests == 8, "the run goes on"
+    assert some(view.header).recording is False
+    assert some(view.run).requests == 8, "the run goes on"
     assert view.now == engine.t + 250_000_000
     live.close()
 
 
-def test_a_new_engine_of_the_same_session_is_followed(tmp_path):
+def test_a_new_engine_of_the_same_session_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "s" / "0001.itlog.zst"
     path.parent.mkdir()
     path.write_bytes(segment_bytes(header(), [[tick(0)]]))
@@ -140,7 +137,7 @@ def test_a_new_engine_of_the_same_session_is_followed(tmp_path):
     assert follow.path.name == "0002.itlog.zst"
 
 
-def test_attaching_late_shows_what_following_from_the_start_shows(tmp_path):
+def test_attaching_late_shows_what_following_from_the_start_shows(tmp_path: Path) -> None:
     engine = Engine(key_every=5)
     engine.begin()
     engine.enter("warmup")
@@ -161,29 +158,29 @@ def test_attaching_late_shows_what_following_from_the_start_shows(tmp_path):
     early.close()
 
 
-def test_attaching_to_what_is_no_session_is_said(tmp_path):
+def test_attaching_to_what_is_no_session_is_said(tmp_path: Path) -> None:
     (tmp_path / "0001.itlog.zst").write_bytes(b"something else " * 20)
     with pytest.raises(MeasureError, match="holds no session"):
         Live.attach(tmp_path)
 
 
-def test_a_segment_that_is_not_there_yet_is_waited_for(tmp_path):
+def test_a_segment_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     live = Live.attach(tmp_path / "0001.itlog.zst")
     assert live.poll().state == "waiting"
     (tmp_path / "0001.itlog.zst").write_bytes(encode_header(header()))
     assert live.poll().header == header()
 
 
-def drained(pipe, until):
+def drained(pipe: PipeSource, until: int) -> list[AnyRecord]:
     """Poll until the thread has brought that many ticks."""
-    seen = []
+    seen: list[AnyRecord] = []
     while len(numbers(seen)) < until:
         seen += pipe.poll()
     return seen
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
-def test_a_pipe_gives_the_same_records(buffering):
+def test_a_pipe_gives_the_same_records(buffering: int) -> None:
     read, write = os.pipe()
     data = segment_bytes(header(), [[tick(n)] for n in range(30)])
     pipe = PipeSource(os.fdopen(read, "rb", buffering))
@@ -199,7 +196,7 @@ def test_a_pipe_gives_the_same_records(buffering):
     pipe.close()
 
 
-def test_a_pipe_goes_on_from_an_offset():
+def test_a_pipe_goes_on_from_an_offset() -> None:
     """After a lost connection the other side is asked for the bytes that are missing."""
     data = segment_bytes(header(), [[start(1, 0)], *[[tick(n, run=1)] for n in range(30)]])
     read, write = os.pipe()
@@ -209,19 +206,19 @@ def test_a_pipe_goes_on_from_an_offset():
     os.close(write)
     first._thread.join()
     live.poll()
-    known = live.source._parser.scanner.settled
+    known = first._parser.scanner.settled
     read, write = os.pipe()
-    live.source = PipeSource(os.fdopen(read, "rb"), known)
+    live.source = second = PipeSource(os.fdopen(read, "rb"), known)
     os.write(write, data[known:])
     os.close(write)
-    live.source._thread.join()
+    second._thread.join()
     view = live.poll()
     assert view.now == tick(29).t
     assert view.history.second.tolist() == list(range(8))
     assert view.gaps == 0
 
 
-def test_lines_of_a_newer_version_are_skipped(tmp_path):
+def test_lines_of_a_newer_version_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     minor = msgspec.structs.replace(header(), format="1.9")
     path.write_bytes(segment_bytes(minor, [[tick(0)]]))

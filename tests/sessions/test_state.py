@@ -6,15 +6,19 @@ import dataclasses
 import gc
 import sys
 import types
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from infertop.sessions.records import Clock, End, Event, Fault, Key, Run, Tick, Verdict
+from infertop.backends.configuration import Configuration
+from infertop.sessions.records import Clock, End, Event, Fault, Key, Record, Run, Tick, Verdict
 from infertop.sessions.runs import same_configuration
 from infertop.sessions.state import SessionState
+from infertop.sessions.view import Latency, RunView, View
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions.synthetic import (
     INTERVAL,
@@ -24,6 +28,7 @@ from infertop.tests.sessions.synthetic import (
     configuration,
     event,
     header,
+    some,
     start,
     tick,
 )
@@ -31,14 +36,25 @@ from infertop.tests.sessions.synthetic import (
 MS = 1_000_000
 
 
-def folded(records, since=None):
+def folded(records: Iterable[Record], since: int | None = None) -> SessionState:
     state = SessionState(since)
     for record in records:
         state.apply(record)
     return state
 
 
-def measuring(seconds=4, latencies=(1 * MS, 2 * MS, 3 * MS), batch=1):
+def shown(state: SessionState, now: int | None = None) -> RunView:
+    """The present run."""
+    return some(state.view(now).run)
+
+
+def latency(run: RunView) -> Latency:
+    return some(run.latency)
+
+
+def measuring(
+    seconds: int = 4, latencies: Sequence[int] = (1 * MS, 2 * MS, 3 * MS), batch: int | None = 1
+) -> Engine:
     engine = Engine()
     engine.begin(configuration(batch=batch))
     engine.tick()
@@ -51,19 +67,19 @@ def measuring(seconds=4, latencies=(1 * MS, 2 * MS, 3 * MS), batch=1):
     return engine
 
 
-def test_before_a_header_there_is_nothing():
+def test_before_a_header_there_is_nothing() -> None:
     view = SessionState().view()
     assert view.state == "waiting"
     assert view.run is None
     assert len(view.history.second) == 0
 
 
-def test_a_run_goes_through_its_phases():
+def test_a_run_goes_through_its_phases() -> None:
     engine = Engine()
     engine.begin()
     state = folded(engine.records)
     state.apply(Run(t=2 * SECOND, run=1, phase="load", progress=0.5, note="reading weights"))
-    run = state.view().run
+    run = shown(state)
     assert (run.phase, run.phase_since, run.progress, run.note) == (
         "load",
         2 * SECOND,
@@ -71,80 +87,82 @@ def test_a_run_goes_through_its_phases():
         "reading weights",
     )
     state.apply(Run(t=3 * SECOND, run=1, phase="load", progress=0.9))
-    assert (state.view().run.phase_since, state.view().run.progress) == (2 * SECOND, 0.9)
+    assert (shown(state).phase_since, shown(state).progress) == (2 * SECOND, 0.9)
     state.apply(Run(t=4 * SECOND, run=1, phase="warmup", threads=3, placement={"CPU": 9}))
-    run = state.view().run
+    run = shown(state)
     assert (run.phase, run.progress, run.threads, run.placement) == ("warmup", None, 3, {"CPU": 9})
     assert run.configuration == configuration()
 
 
-def test_the_whole_run_is_the_sum_of_its_seconds_without_the_warm_up():
+def test_the_whole_run_is_the_sum_of_its_seconds_without_the_warm_up() -> None:
     engine = measuring(seconds=5)
-    run = engine.state.view().run
+    run = shown(engine.state)
     assert run.requests == 5 * 4 * 3
-    assert run.latency.n == 60
-    assert run.latency.max == pytest.approx(3 * MS, rel=1e-3)
-    assert run.latency.mean == pytest.approx(2 * MS, rel=1e-3)
-    assert [q.q for q in run.latency.quantiles] == [0.5, 0.9, 0.95, 0.99, 0.999]
-    assert run.latency.quantiles[0].value == pytest.approx(2 * MS, rel=1e-3)
-    assert run.latency.quantiles[3].high is None, "60 requests are too few for an upper bound of p99"
+    assert latency(run).n == 60
+    assert latency(run).max == pytest.approx(3 * MS, rel=1e-3)
+    assert latency(run).mean == pytest.approx(2 * MS, rel=1e-3)
+    assert [q.q for q in latency(run).quantiles] == [0.5, 0.9, 0.95, 0.99, 0.999]
+    assert latency(run).quantiles[0].value == pytest.approx(2 * MS, rel=1e-3)
+    assert latency(run).quantiles[3].high is None, "60 requests are too few for an upper bound of p99"
     assert run.stages == pytest.approx({"compute": 1.8 * MS, "gap": 0.2 * MS}, rel=1e-3)
     assert run.stage_n == 60
 
 
-def test_throughput_is_samples_over_the_time_from_warm_up_to_the_last_request():
-    run = measuring(seconds=5, batch=8).state.view().run
+def test_throughput_is_samples_over_the_time_from_warm_up_to_the_last_request() -> None:
+    run = shown(measuring(seconds=5, batch=8).state)
     assert run.samples == run.requests * 8
     assert run.measured_s == pytest.approx(5.0)
     assert run.throughput == pytest.approx(run.samples / 5.0)
 
 
-def test_no_batch_axis_means_a_sample_is_a_request():
-    run = measuring(batch=None).state.view().run
+def test_no_batch_axis_means_a_sample_is_a_request() -> None:
+    run = shown(measuring(batch=None).state)
     assert run.samples == run.requests
 
 
-def test_requests_kept_out_of_the_histogram_still_count():
+def test_requests_kept_out_of_the_histogram_still_count() -> None:
     """Instrumented requests are left out of the service histogram, and the boundary second holds warm-up requests too."""
     state = folded([header(), start(1, 0), Run(t=0, run=1, phase="measure")])
     state.apply(tick(0, run=1, done=100, q=[MS, MS, MS]))
     state.apply(
         tick(1, run=1, done=20, q=[MS, MS, MS], h={"service": blob([MS] * 90), "warmup": blob([MS] * 20)})
     )
-    run = state.view().run
-    assert (run.requests, run.latency.n) == (100, 90)
+    run = shown(state)
+    assert (run.requests, latency(run).n) == (100, 90)
 
 
-def test_recent_is_the_last_thirty_seconds():
+def test_recent_is_the_last_thirty_seconds() -> None:
     engine = measuring(seconds=40, latencies=[1 * MS] * 3)
     for _ in range(40):
         engine.tick([5 * MS])
-    run = engine.state.view().run
-    assert run.recent.n == 20 * 4 * 3 + 40
-    assert run.recent.max == pytest.approx(5 * MS, rel=1e-3)
-    assert run.latency.n == 40 * 4 * 3 + 40
-    later = engine.state.view(engine.t + 25 * SECOND).run
-    assert later.recent.n == 5 * 4, "of another moment, another thirty seconds"
-    assert engine.state.view(engine.t + 60 * SECOND).run.recent is None
+    run = shown(engine.state)
+    assert some(run.recent).n == 20 * 4 * 3 + 40
+    assert some(run.recent).max == pytest.approx(5 * MS, rel=1e-3)
+    assert latency(run).n == 40 * 4 * 3 + 40
+    later = shown(engine.state, engine.t + 25 * SECOND)
+    assert some(later.recent).n == 5 * 4, "of another moment, another thirty seconds"
+    assert shown(engine.state, engine.t + 60 * SECOND).recent is None
 
 
-def test_the_result_of_the_end_overrides_what_was_added_up():
+def test_the_result_of_the_end_overrides_what_was_added_up() -> None:
     engine = measuring()
     engine.finish()
-    result = engine.records[-1].result
+    end = engine.records[-1]
+    assert isinstance(end, Run)
+    result = some(end.result)
     view = engine.state.view()
-    run = view.run
+    run = some(view.run)
     assert run.phase == "end"
     assert run.requests == result["requests"]
     assert run.throughput == result["throughput"]
-    assert run.latency.quantiles[0].value == round(result["latency_ms"]["p50"] * 1e6)
-    assert (run.latency.quantiles[0].low, run.latency.quantiles[0].high) == (1 * MS, 2 * MS)
+    assert latency(run).quantiles[0].value == round(result["latency_ms"]["p50"] * 1e6)
+    assert (latency(run).quantiles[0].low, latency(run).quantiles[0].high) == (1 * MS, 2 * MS)
     assert run.stages == {"compute": 0.9 * MS}
     assert run.grade == "A"
     assert view.runs == (run,)
 
 
-def test_a_late_result_corrects_an_ended_run():
+def test_a_late_result_corrects_an_ended_run() -> None:
     engine = measuring()
     engine.finish()
     late = engine.result("ok") | {"throughput": 77.0, "requests": 5}
@@ -152,24 +170,24 @@ def test_a_late_result_corrects_an_ended_run():
     engine.state.apply(Run(t=engine.t, run=1, phase="end", result=late))
     view = engine.state.view()
     assert view.runs[0].throughput == 77.0
-    assert view.before.requests == 5
-    assert view.run.run == 2
+    assert some(view.before).requests == 5
+    assert some(view.run).run == 2
 
 
-def test_a_failed_run_says_why():
+def test_a_failed_run_says_why() -> None:
     engine = measuring()
     engine.finish(
         "failed", Fault("worker-killed", "the worker was killed by SIGKILL", "try again", "line 1\nline 2")
     )
     run = engine.state.view().runs[0]
-    assert run.error.message == "the worker was killed by SIGKILL"
-    assert run.error.detail == "line 1\nline 2"
+    assert some(run.error).message == "the worker was killed by SIGKILL"
+    assert some(run.error).detail == "line 1\nline 2"
 
 
-def test_before_is_the_last_measured_run_of_another_configuration():
+def test_before_is_the_last_measured_run_of_another_configuration() -> None:
     engine = Engine()
 
-    def one(chosen, measured=True):
+    def one(chosen: Configuration, measured: bool = True) -> None:
         engine.begin(chosen)
         engine.enter(
             "measure" if measured else "load",
@@ -185,13 +203,13 @@ def test_before_is_the_last_measured_run_of_another_configuration():
     assert engine.state.view().before is None, "only the same was measured so far, asked for in other words"
     engine.finish("failed")
     one(second)
-    assert engine.state.view().before.configuration.backend == "onnxruntime-cpu"
+    assert some(engine.state.view().before).configuration.backend == "onnxruntime-cpu"
     one(configuration("tensorrt"), measured=False)
     engine.begin(second)
-    assert engine.state.view().before.run == 1
+    assert some(engine.state.view().before).run == 1
     engine.finish()
     engine.begin(first)
-    assert engine.state.view().before.configuration.backend == "torch-eager"
+    assert some(engine.state.view().before).configuration.backend == "torch-eager"
 
 
 @pytest.mark.parametrize(
@@ -205,12 +223,12 @@ def test_before_is_the_last_measured_run_of_another_configuration():
         ({"environment": "old"}, False),
     ],
 )
-def test_same_configuration(change, same):
+def test_same_configuration(change: dict[str, Any], same: bool) -> None:
     base = configuration()
     assert same_configuration(base, dataclasses.replace(base, **change)) is same
 
 
-def test_only_the_newest_sixty_four_runs_and_two_hundred_events_are_kept():
+def test_only_the_newest_sixty_four_runs_and_two_hundred_events_are_kept() -> None:
     state = folded([header()])
     for run in range(1, 101):
         state.apply(start(run, run))
@@ -222,7 +240,7 @@ def test_only_the_newest_sixty_four_runs_and_two_hundred_events_are_kept():
     assert [e.text for e in view.events] == [f"event {n}" for n in range(100, 300)]
 
 
-def test_values_keep_the_newest_reading_and_its_age():
+def test_values_keep_the_newest_reading_and_its_age() -> None:
     state = folded([header(3)])
     state.apply(tick(0, m=[1.5, None, 0]))
     state.apply(tick(1, m=[None, None, 7]))
@@ -231,7 +249,7 @@ def test_values_keep_the_newest_reading_and_its_age():
     assert view.ages == {"host.m0": 0.25, "host.m2": 0.0}
 
 
-def test_counters_become_rates():
+def test_counters_become_rates() -> None:
     head = header(1)
     head = msgspec.structs.replace(head, metrics=[msgspec.structs.replace(head.metrics[0], counter=True)])
     state = folded([head, tick(0, m=[1000])])
@@ -244,7 +262,7 @@ def test_counters_become_rates():
     assert state.view().values == {"host.m0": pytest.approx(200.0)}
 
 
-def test_history_has_one_column_a_second():
+def test_history_has_one_column_a_second() -> None:
     engine = measuring(seconds=3)
     history = engine.state.view().history
     assert history.second.tolist() == [0, 1, 2, 3, 4]
@@ -255,11 +273,11 @@ def test_history_has_one_column_a_second():
     assert history.p50[2:].tolist() == [2 * MS] * 3
     assert history.metrics.shape == (5, 3)
     assert history.metrics[0].tolist() == pytest.approx(
-        np.mean([tick(n).m for n in range(4)], axis=0).tolist()
+        np.mean(np.array([tick(n).m for n in range(4)], float), axis=0).tolist()
     )
 
 
-def test_a_hole_in_time_leaves_empty_columns():
+def test_a_hole_in_time_leaves_empty_columns() -> None:
     state = folded([header(1), tick(0, m=[3]), tick(1, t=4 * SECOND, m=[5])])
     history = state.view().history
     assert history.second.tolist() == [0, 1, 2, 3]
@@ -267,7 +285,7 @@ def test_a_hole_in_time_leaves_empty_columns():
     assert np.isnan(history.p50).all()
 
 
-def test_history_is_ten_minutes_long_whatever_happens():
+def test_history_is_ten_minutes_long_whatever_happens() -> None:
     state = folded([header(1)])
     for n in range(700):
         state.apply(tick(n, t=(n + 1) * SECOND, m=[n]))
@@ -279,7 +297,7 @@ def test_history_is_ten_minutes_long_whatever_happens():
     assert np.isnan(state.view().history.metrics[:-1]).all()
 
 
-def test_since_request_counts_while_measuring_only():
+def test_since_request_counts_while_measuring_only() -> None:
     engine = measuring()
     for _ in range(6):
         engine.tick()
@@ -288,7 +306,7 @@ def test_since_request_counts_while_measuring_only():
     assert engine.state.view().since_request is None
 
 
-def test_backends_come_from_their_event():
+def test_backends_come_from_their_event() -> None:
     probes = [
         {
             "name": "onnxruntime-cpu",
@@ -314,21 +332,21 @@ def test_backends_come_from_their_event():
     assert backends[1].reason == "no libnvinfer"
 
 
-def test_texts_are_cleaned_before_anyone_sees_them():
+def test_texts_are_cleaned_before_anyone_sees_them() -> None:
     engine = Engine()
     engine.begin(configuration("evil\x1b]0;owned\x07"))
     engine.state.apply(Event(t=1, kind="fault", text="a\x1b[31mb\nc" + "x" * 5000))
     engine.state.apply(Verdict(t=1, run=1, kind="host", confidence=1.0, text="\x9b2Jslow"))
     engine.state.apply(Run(t=2, run=1, phase="end", error=Fault("k", "m\x07", "f", "1\x00\n2\x1b[1m")))
     view = engine.state.view()
-    assert view.run.configuration.backend == "evil"
+    assert some(view.run).configuration.backend == "evil"
     assert view.events[-1].text.startswith("ab cxxx")
     assert len(view.events[-1].text) == 1000
-    assert view.verdict.text == "slow"
-    assert view.run.error == Fault("k", "m", "f", "1\n2")
+    assert some(view.verdict).text == "slow"
+    assert some(view.run).error == Fault("k", "m", "f", "1\n2")
 
 
-def test_states():
+def test_states() -> None:
     state = SessionState()
     state.apply(header())
     assert state.view().state == "live"
@@ -340,7 +358,7 @@ def test_states():
     assert state.view(alive=False).state == "ended"
 
 
-def test_a_later_segment_goes_on_in_time_and_in_its_own_metrics():
+def test_a_later_segment_goes_on_in_time_and_in_its_own_metrics() -> None:
     state = folded([header(2), tick(0, m=[1, 2])])
     later = msgspec.structs.replace(header(3, segment=2, unix=header().clock.unix + 100 * SECOND))
     later = msgspec.structs.replace(later, metrics=[later.metrics[2], later.metrics[1]])
@@ -353,32 +371,32 @@ def test_a_later_segment_goes_on_in_time_and_in_its_own_metrics():
     assert view.history.metrics.shape[1] == 2
 
 
-def test_a_wall_clock_that_was_set_back_does_not_fold_time():
+def test_a_wall_clock_that_was_set_back_does_not_fold_time() -> None:
     state = folded([header(1), tick(39, m=[1])])
     state.apply(header(1, segment=2, unix=header().clock.unix - 1000 * SECOND))
     assert state.offset == 40 * INTERVAL
 
 
-def test_a_run_that_lost_its_engine_is_ended_when_the_next_engine_begins():
+def test_a_run_that_lost_its_engine_is_ended_when_the_next_engine_begins() -> None:
     engine = measuring()
     engine.state.apply(header(segment=2, pid=99, unix=header().clock.unix + 100 * SECOND))
     view = engine.state.view()
-    assert view.run.phase == "end"
-    assert view.run.error.kind == "engine-lost"
+    assert some(view.run).phase == "end"
+    assert some(some(view.run).error).kind == "engine-lost"
 
 
-def test_a_run_goes_on_where_recording_moved():
+def test_a_run_goes_on_where_recording_moved() -> None:
     engine = measuring()
-    before = engine.state.view().run
+    before = shown(engine.state)
     moved = header(segment=2, unix=header().clock.unix + engine.t)
     engine.state.apply(moved)
-    assert engine.state.view().run == before
+    assert shown(engine.state) == before
 
 
 # -- keys
 
 
-def comparable(view):
+def comparable(view: View) -> dict[str, Any]:
     """A view as plain values; floats that were added up in another order are close, not equal."""
     out = {}
     for name in ("now", "unix", "state", "run", "before", "runs", "backends", "events", "verdict", "values"):
@@ -387,7 +405,7 @@ def comparable(view):
     return out
 
 
-def assert_same(a, b):
+def assert_same(a: View, b: View) -> None:
     for name, value in comparable(a).items():
         other = getattr(b, name)
         if name == "values":
@@ -402,14 +420,14 @@ def assert_same(a, b):
         )
 
 
-def test_a_fresh_state_goes_on_from_a_key():
+def test_a_fresh_state_goes_on_from_a_key() -> None:
     engine = measuring(seconds=10)
     key = engine.state.key(engine.t, Clock(engine.t, engine.t))
     fresh = folded([engine.header, msgspec.json.decode(msgspec.json.encode(key), type=Key)])
     for n in range(80):
         engine.tick([MS * (1 + n % 5)] * 2)
         fresh.apply(engine.records[-1])
-        assert fresh.view(engine.t).run.latency == engine.state.view(engine.t).run.latency
+        assert shown(fresh, engine.t).latency == shown(engine.state, engine.t).latency
     for name in (
         "requests",
         "samples",
@@ -420,11 +438,11 @@ def test_a_fresh_state_goes_on_from_a_key():
         "phase_since",
         "configuration",
     ):
-        assert getattr(fresh.view().run, name) == getattr(engine.state.view().run, name), name
+        assert getattr(shown(fresh), name) == getattr(shown(engine.state), name), name
     assert fresh.view().values == engine.state.view().values
 
 
-def test_a_key_holds_the_run_before():
+def test_a_key_holds_the_run_before() -> None:
     engine = measuring()
     engine.finish()
     engine.begin(configuration("torch-eager"))
@@ -433,10 +451,10 @@ def test_a_key_holds_the_run_before():
     assert isinstance(key, Key)
     fresh = folded([engine.header, key])
     assert fresh.view().before == engine.state.view().before
-    assert fresh.view().run == engine.state.view().run
+    assert shown(fresh) == shown(engine.state)
 
 
-def test_a_key_applied_to_the_state_that_made_it_changes_nothing():
+def test_a_key_applied_to_the_state_that_made_it_changes_nothing() -> None:
     engine = measuring(seconds=10)
     before = engine.state.view()
     engine.key()
@@ -454,7 +472,7 @@ STEPS = st.lists(
 )
 
 
-def session_of(steps, key_every):
+def session_of(steps: list[tuple[str, int, int]], key_every: float) -> Engine:
     """A random session: runs that begin, warm up, measure and end, for up to four minutes."""
     engine = Engine(key_every=key_every)
     backends = ["onnxruntime-cpu", "torch-eager", "tensorrt"]
@@ -462,9 +480,9 @@ def session_of(steps, key_every):
         if kind in ("load", "warm", "measure"):
             if not engine.run:
                 engine.begin(configuration(backends[variant % 3], batch=[None, 1, 8][count % 3]))
-            if kind != "load" and engine.run.phase == "start":
+            if kind != "load" and some(engine.run).phase == "start":
                 engine.enter("warmup", threads=variant or None)
-            if kind == "measure" and engine.run.phase == "warmup":
+            if kind == "measure" and some(engine.run).phase == "warmup":
                 engine.tick([9 * MS] * variant)
                 engine.enter("measure")
             for n in range(count):
@@ -490,20 +508,26 @@ LONG = [("measure", 120, 3), ("measure", 120, 2), ("end", 1, 1), ("measure", 120
 @example(LONG, 7.3, 0.97, 20.0)
 @example(LONG, 60.0, 1.0, 4.0)
 @given(STEPS, st.sampled_from([3.0, 7.3, 60.0]), st.floats(0, 1), st.sampled_from([4.0, 20.0, 240.0]))
-def test_seek_equals_the_fold_of_everything_before(tmp_path_factory, steps, key_every, where, history):
+def test_seek_equals_the_fold_of_everything_before(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, int, int]],
+    key_every: float,
+    where: float,
+    history: float,
+) -> None:
     from infertop.sessions.session import Session
 
     engine = session_of(steps, key_every)
     path = engine.write_to(tmp_path_factory.mktemp("session") / "s" / "0001.itlog.zst")
     t = round(where * engine.t)
-    before = [r for r in engine.records if not hasattr(r, "t") or r.t <= t]
+    before = engine.until(t)
     with Session(path.parent) as session:
         sought = session.seek(t, history)
     assert_same(sought.view(t), folded(before).view(t))
     assert_same(sought.view(t), folded(r for r in before if not isinstance(r, Key)).view(t))
 
 
-def weight(root):
+def weight(root: object) -> int:
     """Bytes of everything that can be reached from an object; of arrays, their memory."""
     seen, waiting, total = set(), [root], 0
     while waiting:
@@ -516,13 +540,13 @@ def weight(root):
     return total
 
 
-def test_eight_hours_need_no_more_memory_than_one():
+def test_eight_hours_need_no_more_memory_than_one() -> None:
     head = header(40)
     state = folded([head, start(1, 0), Run(t=1, run=1, phase="measure")])
     blobs = {"service": blob(np.random.default_rng(1).lognormal(13, 0.1, 300).astype(np.int64))}
-    values = [float(i) for i in range(40)]
+    values: list[float | int | None] = [float(i) for i in range(40)]
 
-    def hour(number):
+    def hour(number: int) -> None:
         for n in range(number * 14_400, (number + 1) * 14_400):
             h = blobs if n % 4 == 3 else None
             state.apply(Tick(t=(n + 1) * INTERVAL, n=n, run=1, done=75, q=[1, 2, 3], m=values, h=h))
@@ -537,7 +561,7 @@ def test_eight_hours_need_no_more_memory_than_one():
         hour(number)
     assert weight(state) < 1.01 * after_two + 10_000
     assert after_two > 600 * 40 * 8, "the history was weighed"
-    assert state.view().run.requests == 8 * 14_400 * 75
+    assert shown(state).requests == 8 * 14_400 * 75
 
 
 # -- hostile records
@@ -562,7 +586,7 @@ def test_eight_hours_need_no_more_memory_than_one():
         b'{"k":"end","t":1,"reason":"x","next":"\\u0000/etc/passwd"}',
     ],
 )
-def test_no_record_breaks_the_reducer(line):
+def test_no_record_breaks_the_reducer(line: bytes) -> None:
     from infertop.sessions.frames import decode_lines
 
     state = folded([header(), start(1, 0), Run(t=0, run=1, phase="measure")])
@@ -572,12 +596,12 @@ def test_no_record_breaks_the_reducer(line):
     state.key(10, Clock(1, 1))
 
 
-def test_the_curve_reaches_as_far_as_the_requests():
+def test_the_curve_reaches_as_far_as_the_requests() -> None:
     histogram = Histogram()
     histogram.record(np.arange(1, 1001) * 1000)
     from infertop.sessions.latency import summarise
 
-    curve = summarise(histogram).curve
+    curve = some(summarise(histogram)).curve
     assert curve[0][0] == 0.0
     assert curve[-1][0] == pytest.approx(0.999)
     assert [ns for _, ns in curve] == sorted(ns for _, ns in curve)

@@ -7,6 +7,9 @@ import re
 import socket
 import stat
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sessions are ma
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The sessions directory and the runtime directory of this test alone."""
     runtime = tmp_path / "xdg"
     runtime.mkdir(mode=0o700)
@@ -29,7 +32,9 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "sessions"
 
 
-def recorded(home, name, unix=UNIX, end=True, runs=("onnxruntime-cpu",)):
+def recorded(
+    home: Path, name: str, unix: int = UNIX, end: bool = True, runs: Sequence[str] = ("onnxruntime-cpu",)
+) -> Path:
     engine = Engine(head=header(unix=unix))
     for backend in runs:
         engine.begin(configuration(backend))
@@ -42,14 +47,14 @@ def recorded(home, name, unix=UNIX, end=True, runs=("onnxruntime-cpu",)):
     return engine.write_to(home / name / "0001.itlog.zst")
 
 
-def test_directories_are_private(home):
+def test_directories_are_private(home: Path) -> None:
     place = store.create("resnet18")
     for path in (home, place.path.parent, place.socket.parent):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert not path.is_symlink()
 
 
-def test_where_sessions_lie(home, monkeypatch, tmp_path):
+def test_where_sessions_lie(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert places.sessions_directory() == home
     assert places.sessions_directory(tmp_path / "other") == tmp_path / "other"
     monkeypatch.delenv("INFERTOP_SESSIONS_DIR")
@@ -70,18 +75,18 @@ def test_where_sessions_lie(home, monkeypatch, tmp_path):
         ("x" * 200, "x" * 40),
     ],
 )
-def test_names_tell_when_and_what(home, model, slug):
+def test_names_tell_when_and_what(home: Path, model: str, slug: str) -> None:
     name = store.create(model).name
     assert re.fullmatch(r"\d{8}-\d{6}-" + re.escape(slug), name)
 
 
-def test_two_sessions_of_the_same_second_have_two_names(home, monkeypatch):
-    monkeypatch.setattr(store.time, "strftime", lambda _: "20261122-104503")
+def test_two_sessions_of_the_same_second_have_two_names(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "20261122-104503")
     names = [store.create("a").name for _ in range(3)]
     assert names == ["20261122-104503-a", "20261122-104503-a-2", "20261122-104503-a-3"]
 
 
-def test_a_named_session_gets_another_segment(home):
+def test_a_named_session_gets_another_segment(home: Path) -> None:
     first = store.create("a", name="baseline")
     SegmentWriter(first.path, header()).close()
     second = store.create("a", name="baseline")
@@ -89,7 +94,7 @@ def test_a_named_session_gets_another_segment(home):
     assert second.path == home / "baseline" / "0002.itlog.zst"
 
 
-def test_a_session_that_is_being_measured_is_not_written_twice(home):
+def test_a_session_that_is_being_measured_is_not_written_twice(home: Path) -> None:
     writer = SegmentWriter(store.create("a", name="baseline").path, header())
     with pytest.raises(MeasureError, match="being measured") as caught:
         store.create("a", name="baseline")
@@ -98,13 +103,13 @@ def test_a_session_that_is_being_measured_is_not_written_twice(home):
 
 
 @pytest.mark.parametrize("name", ["last", "last~3", "../up", "a/b", ".hidden", "", "x" * 101, "a\x1bb", "-x"])
-def test_names_that_cannot_be(home, name):
+def test_names_that_cannot_be(home: Path, name: str) -> None:
     with pytest.raises(MeasureError, match="cannot be a session's name") as caught:
         store.create("a", name=name)
     assert "\x1b" not in caught.value.message
 
 
-def test_what_is_not_recorded_is_gone_afterwards(home):
+def test_what_is_not_recorded_is_gone_afterwards(home: Path) -> None:
     place = store.create("a", recording=False)
     assert not home.exists()
     writer = SegmentWriter(place.path, header(recording=False))
@@ -115,7 +120,7 @@ def test_what_is_not_recorded_is_gone_afterwards(home):
     assert store.sessions() == []
 
 
-def test_recording_can_move(home):
+def test_recording_can_move(home: Path) -> None:
     place = store.create("a")
     SegmentWriter(place.path, header()).close()
     off = place.move(recording=False)
@@ -129,7 +134,7 @@ def test_recording_can_move(home):
     assert place.path.exists(), "what was recorded stays"
 
 
-def test_what_a_killed_engine_left_unrecorded_is_swept(home):
+def test_what_a_killed_engine_left_unrecorded_is_swept(home: Path) -> None:
     place = store.create("a", recording=False)
     write_segment(place.path, header(recording=False), [])
     living = store.create("b", recording=False, name="living")
@@ -143,7 +148,9 @@ def test_what_a_killed_engine_left_unrecorded_is_swept(home):
 # -- the runtime directory and sockets
 
 
-def test_the_runtime_directory_of_somebody_else_is_refused(tmp_path, monkeypatch):
+def test_the_runtime_directory_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "infertop").mkdir(mode=0o755)
     (tmp_path / "infertop").chmod(0o755)
@@ -155,8 +162,10 @@ def test_the_runtime_directory_of_somebody_else_is_refused(tmp_path, monkeypatch
         places.runtime_directory()
 
 
-def test_without_a_runtime_directory_there_is_one_below_the_temporary(tmp_path, monkeypatch):
-    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+def test_without_a_runtime_directory_there_is_one_below_the_temporary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     for base in (None, "relative", str(tmp_path / "absent")):
         monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
         if base is not None:
@@ -166,7 +175,7 @@ def test_without_a_runtime_directory_there_is_one_below_the_temporary(tmp_path, 
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_socket_paths_can_be_bound_however_long_the_name(home, tmp_path):
+def test_socket_paths_can_be_bound_however_long_the_name(home: Path, tmp_path: Path) -> None:
     names = ["a", "x" * 100, "x" * 99 + "y"]
     paths = [places.socket_path(name) for name in names]
     assert len(set(paths)) == 3
@@ -180,7 +189,7 @@ def test_socket_paths_can_be_bound_however_long_the_name(home, tmp_path):
 # -- finding
 
 
-def test_resolve(home, tmp_path):
+def test_resolve(home: Path, tmp_path: Path) -> None:
     for i, name in enumerate(["20261122-104503-resnet18", "20261122-110000-smallcnn", "baseline"]):
         recorded(home, name, UNIX + i * 1000 * SECOND)
     assert store.resolve().name == "baseline"
@@ -207,7 +216,9 @@ def test_resolve(home, tmp_path):
         ("a\x1b[2Jb", "no session ab", "infertop ls"),
     ],
 )
-def test_what_cannot_be_resolved_is_said_with_suggestions(home, text, message, fix):
+def test_what_cannot_be_resolved_is_said_with_suggestions(
+    home: Path, text: str, message: str, fix: str
+) -> None:
     for name in ("20261122-104503-resnet18", "20261122-110000-smallcnn", "baseline"):
         recorded(home, name)
     with pytest.raises(MeasureError) as caught:
@@ -217,13 +228,13 @@ def test_what_cannot_be_resolved_is_said_with_suggestions(home, text, message, f
     assert fix in caught.value.fix
 
 
-def test_without_any_session(home):
+def test_without_any_session(home: Path) -> None:
     with pytest.raises(MeasureError, match="holds none"):
         store.resolve()
     assert store.listing() == []
 
 
-def test_listing(home):
+def test_listing(home: Path) -> None:
     recorded(home, "old", UNIX, runs=("onnxruntime-cpu", "torch-eager"))
     recorded(home, "killed", UNIX + 10 * SECOND, end=False)
     (home / "broken").mkdir()
@@ -247,7 +258,7 @@ def test_listing(home):
     writer.close()
 
 
-def test_a_found_session_says_whether_it_is_live(home):
+def test_a_found_session_says_whether_it_is_live(home: Path) -> None:
     place = store.create("m", name="now")
     writer = SegmentWriter(place.path, header())
     assert store.resolve("now").live
@@ -256,7 +267,7 @@ def test_a_found_session_says_whether_it_is_live(home):
     assert not store.resolve("now").live
 
 
-def test_a_directory_that_cannot_be_made_is_said(tmp_path, monkeypatch):
+def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "file").write_text("")
     with pytest.raises(MeasureError, match="cannot be made") as caught:

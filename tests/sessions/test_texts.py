@@ -24,15 +24,15 @@ from infertop.tests.sessions.synthetic import configuration
         ("a\x1b[", "a"),
     ],
 )
-def test_a_line_holds_nothing_that_a_terminal_obeys(text, shown):
+def test_a_line_holds_nothing_that_a_terminal_obeys(text: str, shown: str) -> None:
     assert texts.line(text) == shown
 
 
-def test_a_block_keeps_its_lines():
+def test_a_block_keeps_its_lines() -> None:
     assert texts.block("Traceback:\n\tat x\r\n\x1b[1mboom\x1b[m\n") == "Traceback:\n\tat x\nboom\n"
 
 
-def test_lengths_are_capped():
+def test_lengths_are_capped() -> None:
     assert texts.line("x" * 5000) == "x" * 999 + "…"
     long = texts.block("a" * 200_000 + "the end")
     assert len(long) == texts.BLOCK_LIMIT
@@ -40,14 +40,14 @@ def test_lengths_are_capped():
 
 
 @given(st.text())
-def test_any_text_becomes_printable(text):
+def test_any_text_becomes_printable(text: str) -> None:
     assert texts.line(text).isprintable() or not any(
         ord(c) < 32 or 127 <= ord(c) < 160 for c in texts.line(text)
     )
     assert not any(ord(c) < 32 and c not in "\n\t" for c in texts.block(text))
 
 
-def test_records_are_cleaned_everywhere():
+def test_records_are_cleaned_everywhere() -> None:
     event = texts.cleaned(Event(t=1, kind="fault\x1b[2J", text="a\nb", data={"k\x07": ["\x1b[1mv"]}))
     assert event == Event(t=1, kind="fault", text="a b", data={"k": ["v"]})
     run = texts.cleaned(
@@ -63,12 +63,12 @@ def test_records_are_cleaned_everywhere():
     assert run.configuration == configuration(dims={"seq": 4})
 
 
-def test_an_ordinary_record_is_left_alone():
+def test_an_ordinary_record_is_left_alone() -> None:
     event = Event(t=1, kind="command", text="switching to ort-cpu · batch 1")
     assert texts.cleaned(event) is event
 
 
-def test_nesting_is_cut():
+def test_nesting_is_cut() -> None:
     deep: object = "x"
     for _ in range(100):
         deep = [deep]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from infertop.backends.errors import MeasureError
-from infertop.sessions.times import Condition, FromStart, Offset, TimeOfDay, parse
+from infertop.sessions.times import Condition, FromStart, Offset, Target, TimeOfDay, parse
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from infertop.sessions.times import Condition, FromStart, Offset, TimeOfDay, par
         ("max>=1s", Condition(2, ">=", 1_000_000_000)),
     ],
 )
-def test_parse(text, target):
+def test_parse(text: str, target: Target) -> None:
     assert parse(text) == target
 
 
@@ -49,7 +49,7 @@ def test_parse(text, target):
         ("\x1b[2J", "no time of a recording"),
     ],
 )
-def test_what_means_nothing_is_one_sentence(text, message):
+def test_what_means_nothing_is_one_sentence(text: str, message: str) -> None:
     with pytest.raises(MeasureError, match=message) as caught:
         parse(text)
     assert caught.value.kind == "usage"
@@ -59,11 +59,11 @@ def test_what_means_nothing_is_one_sentence(text, message):
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_time_or_a_sentence(text):
+def test_any_text_is_a_time_or_a_sentence(text: str) -> None:
     with contextlib.suppress(MeasureError):
         parse(text)
 
 
 @pytest.mark.parametrize(("comparison", "holds"), [(">", False), (">=", True), ("<", False), ("<=", True)])
-def test_conditions_compare(comparison, holds):
+def test_conditions_compare(comparison: str, holds: bool) -> None:
     assert Condition(1, comparison, 5).holds([1, 5, 9]) is holds

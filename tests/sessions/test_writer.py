@@ -9,26 +9,28 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+from infertop.sessions import frames
 from infertop.sessions.liveness import is_live
-from infertop.sessions.records import End
+from infertop.sessions.records import AnyRecord, End
 from infertop.sessions.writer import SegmentWriter
-from infertop.tests.sessions.synthetic import event, header, records_of, scan, tick
+from infertop.tests.sessions.synthetic import event, header, numbers, records_of, scan, tick
 
 if sys.platform == "win32":
     pytest.skip("segments are written on Linux and macOS only", allow_module_level=True)
 
 
-def read(path):
+def read(path: Path) -> tuple[list[AnyRecord], frames.Scanner]:
     found, scanner = scan(path.read_bytes())
     return list(records_of(found)), scanner
 
 
-def test_each_append_is_a_frame_and_the_end_comes_last(tmp_path):
+def test_each_append_is_a_frame_and_the_end_comes_last(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     writer = SegmentWriter(path, header())
-    batches = [[event(n), tick(n)] for n in range(50)]
+    batches: list[list[AnyRecord]] = [[event(n), tick(n)] for n in range(50)]
     for batch in batches:
         writer.append(batch)
     end = End(t=99, reason="quit", next="0002.itlog.zst")
@@ -42,7 +44,7 @@ def test_each_append_is_a_frame_and_the_end_comes_last(tmp_path):
     assert writer.size == path.stat().st_size
 
 
-def test_the_file_is_private_and_never_overwritten(tmp_path):
+def test_the_file_is_private_and_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     writer = SegmentWriter(path, header())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -52,7 +54,7 @@ def test_the_file_is_private_and_never_overwritten(tmp_path):
     assert read(path)[0] == [header()]
 
 
-def test_the_segment_is_live_until_it_is_closed(tmp_path):
+def test_the_segment_is_live_until_it_is_closed(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     writer = SegmentWriter(path, header())
     assert is_live(path)
@@ -60,16 +62,16 @@ def test_the_segment_is_live_until_it_is_closed(tmp_path):
     assert not is_live(path)
 
 
-def test_a_place_that_cannot_be_written_is_the_callers_error(tmp_path):
+def test_a_place_that_cannot_be_written_is_the_callers_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="absent"):
         SegmentWriter(tmp_path / "absent" / "0001.itlog.zst", header())
 
 
-def test_a_slow_disk_never_blocks_the_caller(tmp_path, monkeypatch):
+def test_a_slow_disk_never_blocks_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, go_on = threading.Event(), threading.Event()
     real = os.write
 
-    def slow(descriptor, data):
+    def slow(descriptor: int, data: bytes) -> int:
         if threading.current_thread().name == "segment-writer":
             entered.set()
             go_on.wait()
@@ -85,7 +87,7 @@ def test_a_slow_disk_never_blocks_the_caller(tmp_path, monkeypatch):
     assert writer.dropped == 5
     go_on.set()
     writer.close()
-    assert [r.n for r in read(path)[0][1:]] == [0, 1, 2, 3, 4]
+    assert numbers(read(path)[0]) == [0, 1, 2, 3, 4]
 
 
 FULL = """
@@ -105,13 +107,13 @@ print(type(writer.failure).__name__, writer.failure.errno, writer.dropped, write
 """
 
 
-def test_a_full_disk_leaves_whole_frames_and_says_so(tmp_path):
+def test_a_full_disk_leaves_whole_frames_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "0001.itlog.zst"
     out = subprocess.run(
         [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True
     ).stdout.split()
     records, scanner = read(path)
-    ticks = [r.n for r in records[1:] if r.__class__.__name__ == "Tick"]
+    ticks = numbers(records)
     assert out[0] == "OSError"
     assert int(out[3]) == path.stat().st_size <= 6000
     assert ticks == list(range(len(ticks)))
@@ -120,8 +122,8 @@ def test_a_full_disk_leaves_whole_frames_and_says_so(tmp_path):
     assert scanner.fed == scanner.settled, "no part of a frame is left behind"
 
 
-def test_a_disk_full_at_the_header_leaves_no_file(tmp_path, monkeypatch):
-    def full(descriptor, data):
+def test_a_disk_full_at_the_header_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
@@ -148,7 +150,7 @@ while True:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sigkill_loses_nothing_that_was_written(tmp_path, seed):
+def test_sigkill_loses_nothing_that_was_written(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "0001.itlog.zst"
     child = subprocess.Popen(
         [sys.executable, "-c", STREAM, str(path)], stdout=subprocess.PIPE, text=True, env={**os.environ}
@@ -160,7 +162,7 @@ def test_sigkill_loses_nothing_that_was_written(tmp_path, seed):
     said = [int(line) for line in child.stdout.read().split()]
     child.wait()
     records, scanner = read(path)
-    assert [r.n for r in records[1:]] == list(range(len(records) - 1))
+    assert numbers(records) == list(range(len(records) - 1))
     assert not said or len(records) - 1 >= said[-1] + 1
     assert scanner.gaps == []
     assert not is_live(path)
