@@ -23,7 +23,7 @@ from .units import significant
 _NAME_LIMIT = 100  # characters of a session's name
 _SLUG_LIMIT = 40  # of it, of the model
 _LAST = re.compile(r"last(?:~(\d{1,6}))?")
-_SETTLED = 60.0  # s; a directory of the runtime directory younger than this may be about to get its segment
+_SETTLED = 60.0  # s; what is younger may belong to an engine that is just starting, and has no lock yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +164,14 @@ def _check_name(name: str) -> None:
 
 def _sweep() -> None:
     """Delete unrecorded segments whose engine was killed before it could."""
+    settled = time.time() - _SETTLED
     for directory in _directories(runtime_directory()):
-        for path in segment_paths(directory):
-            if not is_live(path):
-                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            if time.time() - directory.stat().st_mtime > _SETTLED:
-                directory.rmdir()
+            for path in segment_paths(directory):
+                if path.stat().st_mtime < settled and not is_live(path):
+                    path.unlink()
+            if directory.stat().st_mtime < settled:
+                directory.rmdir()  # fails where something is left in it
 
 
 def segments_of(found: Found) -> list[Path]:

@@ -135,12 +135,16 @@ def test_recording_can_move(home: Path) -> None:
 
 
 def test_what_a_killed_engine_left_unrecorded_is_swept(home: Path) -> None:
-    place = store.create("a", recording=False)
-    write_segment(place.path, header(recording=False), [])
+    old, young = (store.create(name, recording=False) for name in ("old", "young"))
     living = store.create("b", recording=False, name="living")
+    for place in (old, young):
+        write_segment(place.path, header(recording=False), [])
     writer = SegmentWriter(living.path, header(recording=False))
+    for path in (old.path, old.path.parent, living.path, living.path.parent):
+        os.utime(path, (0, 0))
     store.create("c")
-    assert not place.path.exists()
+    assert not old.path.exists()
+    assert young.path.exists(), "its engine may be about to take its lock"
     assert living.path.exists()
     writer.close()
 
