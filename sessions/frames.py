@@ -100,7 +100,12 @@ def decode_frame(body: bytes) -> list[AnyRecord]:
 
     Raises ValueError where the body is no zstd frame or too large.
     """
-    return decode_lines(zstandard.decompress(body, TEXT_LIMIT))
+    return decode_lines(decompress(body))
+
+
+def decompress(body: bytes) -> bytes:
+    """The JSON lines of a frame. Raises ValueError as `decode_frame`."""
+    return zstandard.decompress(body, TEXT_LIMIT)
 
 
 def decode_lines(text: bytes) -> list[AnyRecord]:
