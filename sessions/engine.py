@@ -11,13 +11,14 @@ from typing import Any
 from .. import __version__
 from ..backends.errors import MeasureError
 from ..telemetry.host import HostSource, facts
-from ..telemetry.metrics import MetricSpec, Source
-from ..telemetry.nvml import Nvml
+from ..telemetry.metrics import MetricSpec, Source, Value
+from ..telemetry.nvml import Nvml, cuda_order
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sampler
 from . import outcome
-from .measurement import MetricMeans, TickNumbers
+from .measurement import TickNumbers
 from .plan import Task
+from .readings import Readings
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, Tick
 from .runner import Runner
 from .settings import EngineSettings
@@ -48,7 +49,7 @@ class Engine:
         self.selector = selectors.DefaultSelector()
         self.results: list[dict[str, Any]] = []
         interval = round(settings.interval_s * 1e9)
-        nvml = Nvml()
+        self._nvml = nvml = Nvml()
         sources: list[Source] = [HostSource(), NvmlSource(interval, nvml)] if settings.telemetry else []
         self._sampler = Sampler(sources, interval)
         self._table = self._sampler.table
@@ -67,11 +68,9 @@ class Engine:
         self._next_tick = clock.monotonic + self.header.interval
         self._per_second = max(1, round(1 / settings.interval_s))
         self._next_key = KEY_EVERY_S
-        self._means = self._new_means()
+        self._newest: list[Value] = [None] * len(self._table)
+        self._readings = Readings(self._table)
         self._sampler.start()
-
-    def _new_means(self) -> MetricMeans:
-        return MetricMeans([spec.id for spec in self._table], [spec.counter for spec in self._table])
 
     def now(self) -> int:
         """Session time: ns since the header's clock pair."""
@@ -96,7 +95,7 @@ class Engine:
         """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
-        self._means = self._new_means()
+        self._readings = Readings(self._table, self._newest)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident
         )
@@ -141,7 +140,10 @@ class Engine:
         blobs = runner.measurement.take_second()
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
-        result = outcome.measured(runner, self._means.means(), self.header.host)
+        around = outcome.Surroundings(
+            self._readings, self.header.host, self._gpu(runner.task.configuration.device)
+        )
+        result = outcome.measured(runner, around)
         self.emit(
             Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
         )
@@ -150,6 +152,14 @@ class Engine:
             self.workers.park(runner.worker, runner.task.configuration)
         else:
             runner.worker.end()
+
+    def _gpu(self, device: str) -> str | None:
+        """The prefix of a CUDA device's metrics; None for the CPU, and where CUDA's number cannot be told from NVML's."""
+        devices = cuda_order(self._nvml.devices, os.environ)
+        number = device.removeprefix("cuda:")
+        if not device.startswith("cuda:") or devices is None or int(number) >= len(devices):
+            return None
+        return f"gpu{devices[int(number)].index}."
 
     def step(self, idle: Callable[[], None] | None = None) -> None:
         """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""
@@ -170,11 +180,11 @@ class Engine:
         if runner and runner.ended:
             self._finish(runner)
             runner = None
-        values = self._readings(runner)
+        values = self._read(runner)
         second = self._ticks % self._per_second == self._per_second - 1
         blobs = runner.measurement.take_second() if runner and second else None
         records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late))]
-        if self.now() / 1e9 >= self._next_key:
+        if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
             self.state.apply(records[0])
             self.writer.append(records)
@@ -193,12 +203,15 @@ class Engine:
         for text in self._sampler.messages():
             self.say("telemetry", text, level="warn")
 
-    def _readings(self, runner: Runner | None) -> list[float | int | None]:
+    def _read(self, runner: Runner | None) -> list[float | int | None]:
         sample = self._sampler.latest()
         if sample is None:
             return [None] * len(self._table)
+        self._newest = [
+            old if new is None else new for old, new in zip(self._newest, sample.values, strict=True)
+        ]
         if runner and runner.measuring:
-            self._means.add(sample.t_ns, sample.values)
+            self._readings.add(sample.t_ns, sample.values)
         return sample.values
 
     def _tick_record(

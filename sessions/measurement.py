@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,41 +148,3 @@ class Measurement:
             else None
             for name in STAGES
         }
-
-
-class MetricMeans:
-    """Means of the readings taken while a run was measured; a counter's mean is its rate per second."""
-
-    def __init__(self, ids: Sequence[str], counters: Sequence[bool]) -> None:
-        self._ids = ids
-        self._counters = counters
-        self._sums = [0.0] * len(ids)
-        self._counts = [0] * len(ids)
-        self._first: list[tuple[int, float] | None] = [None] * len(ids)
-        self._last: list[tuple[int, float] | None] = [None] * len(ids)
-
-    def add(self, t: int, values: Sequence[float | int | None]) -> None:
-        """A tick's readings at monotonic ns `t`, in the order of the metric table."""
-        for i, value in enumerate(values):
-            if value is None:
-                continue
-            self._sums[i] += value
-            self._counts[i] += 1
-            self._last[i] = (t, value)
-            if self._first[i] is None:
-                self._first[i] = (t, value)
-
-    def means(self) -> dict[str, float | None]:
-        """By metric id; null for what was never read."""
-        means: dict[str, float | None] = {}
-        for i, name in enumerate(self._ids):
-            first, last = self._first[i], self._last[i]
-            if first is None or last is None:
-                means[name] = None
-            elif not self._counters[i]:
-                means[name] = self._sums[i] / self._counts[i]
-            else:
-                means[name] = (
-                    (last[1] - first[1]) / ((last[0] - first[0]) / 1e9) if last[0] > first[0] else None
-                )
-        return means

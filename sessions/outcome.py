@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..backends.errors import MeasureError
 from ..telemetry.histogram import Histogram
-from ..telemetry.stability import Conditions, grade, window_medians
+from ..telemetry.stability import grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, run_intervals, throughput_bootstrap
+from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
+from .readings import Readings
 from .records import Fault
 from .results import QUANTILES, Result, blank_result
 from .runner import Runner
 
-OTHERS_BUSY = 0.25
-"""Cores' worth of other processes' work from which a CPU run was not alone."""
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What else goes into a result: the readings while it measured, the host's facts, and the GPU's prefix in the metric table."""
+
+    readings: Readings
+    host: Mapping[str, Any]
+    gpu: str | None
 
 
 def fault(error: MeasureError | None) -> Fault | None:
@@ -28,11 +37,8 @@ def refused(run: int, task: Task, error: MeasureError, status: str | None = None
     return blank_result(task.configuration, status, error, run)
 
 
-def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mapping[str, Any]) -> Result:
-    """Of a run that has ended, well or not: what was measured until then is in it either way.
-
-    `telemetry` are the means of the readings while it measured, `host` the header's facts.
-    """
+def measured(runner: Runner, around: Surroundings) -> Result:
+    """Of a run that has ended, well or not: what was measured until then is in it either way."""
     measurement, facts = runner.measurement, runner.facts
     result = blank_result(facts.configuration, None, runner.error, runner.run)
     result["cold_start_s"] = {name: (facts.cold_start or {}).get(name) for name in result["cold_start_s"]}
@@ -58,13 +64,19 @@ def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mappin
         measurement.seconds, list(QUANTILES.values()), facts.configuration.options.seed
     )
     service = measurement.service
-    conditions = _conditions(runner, telemetry, host)
+    means = around.readings.means()
+    seconds = measurement.measured_s
+    throughput = samples / seconds if seconds else None
+    if facts.configuration.device.startswith("cuda"):
+        conditions = on_gpu(around.gpu, means, around.readings)
+    else:
+        conditions = on_cpu(means, around.host, facts.loaded.get("threads"))
     stability = grade(window_medians(measurement.seconds), service.variation, service.n, conditions)
     return result | {
         "requests": measurement.requests,
         "samples": samples,
-        "duration_s": measurement.measured_s,
-        "throughput": samples / measurement.measured_s if measurement.measured_s else None,
+        "duration_s": seconds,
+        "throughput": throughput,
         "throughput_ci95": _throughput(runner),
         "latency_ms": latency(service),
         "latency_ci95_ms": {
@@ -75,7 +87,8 @@ def measured(runner: Runner, telemetry: Mapping[str, float | None], host: Mappin
         "latency_hdr": service.encode(),
         "stages_ms": measurement.stage_means(),
         "stage_n": measurement.instrumented,
-        "telemetry": dict(telemetry),
+        "telemetry": means,
+        "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
     }
@@ -101,27 +114,3 @@ def _throughput(runner: Runner) -> list[float] | None:
     batch = runner.facts.configuration.batch or 1
     seed = runner.facts.configuration.options.seed
     return list(throughput_bootstrap([n * batch for n, _ in blocks], [s for _, s in blocks], seed))
-
-
-def _conditions(runner: Runner, telemetry: Mapping[str, float | None], host: Mapping[str, Any]) -> Conditions:
-    """What the host's readings say of where the run took place."""
-    gpu = runner.facts.configuration.device.startswith("cuda")
-    threads, allowed = runner.facts.loaded.get("threads"), len(host.get("allowed_cores") or ())
-    notes: list[str] = []
-    if not gpu:
-        others = _others(telemetry, allowed)
-        if others is None:
-            notes.append("how busy other processes were is unknown")
-        elif others > OTHERS_BUSY:
-            notes.append(f"other processes kept {others:.1f} cores busy")
-        if threads and allowed and threads >= allowed > 1:
-            notes.append("every core was measured on: p99 includes infertop itself")
-    return Conditions(gpu=gpu, threads=threads, quota=host.get("quota"), notes=tuple(notes))
-
-
-def _others(telemetry: Mapping[str, float | None], allowed: int) -> float | None:
-    """Cores' worth of CPU that neither the worker nor the engine used; None where a reading is missing."""
-    total, worker, engine = (telemetry.get(name) for name in ("host.cpu", "worker.cpu", "engine.cpu"))
-    if total is None or worker is None or engine is None or not allowed:
-        return None
-    return max(0.0, (total * allowed - worker - engine) / 100)
