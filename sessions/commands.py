@@ -13,12 +13,12 @@ import msgspec
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 
-Verb = Literal["configure", "stop", "start", "end", "stay"]
+Verb = Literal["configure", "stop", "start", "record", "no-record", "end", "stay"]
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """`configure`: measure this from now on (a loaded one goes on as it is). `stop`: end the load, keep the worker. `start`: run the
-    present configuration (again). `end`: end the session and the engine. `stay`: outlive this connection."""
+    present configuration (again). `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine. `stay`: outlive this connection."""
 
     do: Verb
     id: str

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from .. import __version__
 from ..backends.errors import MeasureError
 from ..telemetry.host import HostSource, facts
@@ -63,6 +65,7 @@ class Engine:
         self.writer = SegmentWriter(place.path, self.header)
         self.state = SessionState()
         self.state.apply(self.header)
+        self._nowhere = False
         self._runs = 0
         self._ticks = 0
         self._next_tick = clock.monotonic + self.header.interval
@@ -87,9 +90,37 @@ class Engine:
         self.emit(Event(t=self.now(), kind=kind, text=text, level=level, id=command, run=run, data=data))
 
     def _write(self, records: Sequence[AnyRecord]) -> None:
+        if self.writer.failure is not None and self.place.recording and not self._nowhere:
+            self._leave_disk(self.writer.failure)
         for record in records:
             self.state.apply(record)
         self.writer.append(records)
+
+    def _leave_disk(self, failure: OSError) -> None:
+        """The disk takes no more: go on where memory serves. Where that fails too, the run goes on without a log."""
+        why = failure.strerror or str(failure)
+        try:
+            self.move(
+                False,
+                f"the session can no longer be recorded ({why}): what was written is safe, what follows is not kept",
+            )
+        except (OSError, MeasureError):
+            self._nowhere = True
+
+    def move(self, recording: bool, text: str) -> None:
+        """Go on in a new segment, recorded or not; the old one's `end` names it. Raises OSError where it cannot be made."""
+        place = self.place.move(recording)
+        clock = read_clock()
+        header = msgspec.structs.replace(self.header, segment=place.segment, clock=clock, recording=recording)
+        writer = SegmentWriter(place.path, header)
+        self.writer.close(End(t=self.now(), reason=text, next=str(place.path)))
+        self.place.release()
+        self.place, self.writer, self.header = place, writer, header
+        self._began = clock.monotonic
+        self._next_tick = clock.monotonic + header.interval
+        self.state.apply(header)
+        self._write([self.state.key(self.now(), clock)])
+        self.say("recording", text, level="info" if recording else "warn")
 
     def start(self, task: Task) -> Runner:
         """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""

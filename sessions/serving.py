@@ -188,6 +188,8 @@ class Server:
             self._next = None
             if engine.runner:
                 engine.runner.stop()
+        elif command.do in ("record", "no-record"):
+            self._record(command.do == "record", command.id)
         elif command.do == "start":
             if engine.runner is not None:
                 engine.say("command", "it is running already", command=command.id)
@@ -196,6 +198,21 @@ class Server:
         elif command.configuration is not None:
             base = self._present or Task(command.configuration)
             self._begin(replace(base, configuration=command.configuration), command.id)
+
+    def _record(self, wanted: bool, command: str) -> None:
+        if self._engine.place.recording == wanted:
+            self._engine.say(
+                "command",
+                "it is recorded already" if wanted else "nothing is being recorded",
+                command=command,
+            )
+            return
+        try:
+            self._engine.move(
+                wanted, "recording goes on" if wanted else "recording ends here: what follows is not kept"
+            )
+        except (OSError, MeasureError) as error:
+            self._engine.say("command", f"recording stays as it is: {error}", level="error", command=command)
 
     def _begin(self, task: Task, command: str | None) -> None:
         """Switch to the task: now where nothing runs, else when what runs has stopped."""
