@@ -58,7 +58,12 @@ class Live:
         plugin = Path(__file__).parents[1] / "plugin"
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
-            os.environ |= {"PYTHONPATH": str(plugin), "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+            os.environ |= {
+                "PYTHONPATH": str(plugin),
+                "TERM": "xterm-256color",
+                "COLUMNS": "120",
+                "LINES": "40",
+            }
             os.execv(sys.executable, command)
         import fcntl
         import termios
@@ -97,7 +102,9 @@ def interval(ratios: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
 def main() -> None:
     """Prints the change in throughput, p50 and p99, each beside its control."""
     path = str(resources.files("infertop.backends") / "smallcnn.onnx")
-    bare = subprocess.Popen([sys.executable, "-c", BARE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    bare = subprocess.Popen(
+        [sys.executable, "-c", BARE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert bare.stdin is not None
     assert bare.stdout is not None
 
@@ -123,7 +130,9 @@ def main() -> None:
         live.end()
     bare.stdin.close()
     values = {name: np.array(rows) for name, rows in found.items()}
-    print(f"{TRIPLES} shuffled triples of {BLOCK_S:.0f} s blocks; ratio to the block without infertop, 95 % interval")
+    print(
+        f"{TRIPLES} shuffled triples of {BLOCK_S:.0f} s blocks; ratio to the block without infertop, 95 % interval"
+    )
     for column, what in enumerate(("requests", "p50", "p99")):
         for name, label in (("on", "with infertop"), ("again", "control")):
             middle, low, high = interval(values[name][:, column] / values["off"][:, column])
