@@ -53,6 +53,14 @@ class Driver:
         self.call("cuDeviceGetCount", byref(number))
         return number.value
 
+    def capability(self, index: int) -> tuple[int, int]:
+        """A GPU's compute capability, e.g. (9, 0); asked without making a context there."""
+        handle, major, minor = c_int(), c_int(), c_int()
+        self.call("cuDeviceGet", byref(handle), index)
+        self.call("cuDeviceGetAttribute", byref(major), _MAJOR, handle)
+        self.call("cuDeviceGetAttribute", byref(minor), _MINOR, handle)
+        return major.value, minor.value
+
     def _error(self, function: str, code: int) -> MeasureError:
         text = c_char_p()
         name = f"error {code}"
@@ -131,10 +139,7 @@ class Device:
 
     @property
     def capability(self) -> tuple[int, int]:
-        major, minor = c_int(), c_int()
-        self.driver.call("cuDeviceGetAttribute", byref(major), _MAJOR, self._handle)
-        self.driver.call("cuDeviceGetAttribute", byref(minor), _MINOR, self._handle)
-        return major.value, minor.value
+        return self.driver.capability(self.index)
 
     def allocate(self, size: int) -> int:
         """Address of `size` bytes of device memory (at least one, since CUDA refuses none)."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 from .backend import StageTimes
-from .cuda import Device, Stream
 from .errors import MeasureError
 
 DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
@@ -16,6 +15,23 @@ def refuse_path(path: str) -> None:
     """Raises MeasureError kind "usage" for what is no data path."""
     if path not in DATA_PATHS:
         raise MeasureError("usage", f"there is no data path {path}", f"use one of {', '.join(DATA_PATHS)}")
+
+
+class Event(Protocol):
+    """A point on a stream with its time, as backends.cuda or pycuda has it."""
+
+    def record(self, stream: Any) -> None: ...
+
+    def since(self, earlier: Any) -> float:
+        """ns on the GPU from `earlier` to this one."""
+
+
+class Stream(Protocol):
+    def synchronize(self) -> None: ...
+
+
+class Events(Protocol):
+    def event(self) -> Event: ...
 
 
 class Steps(Protocol):
@@ -39,7 +55,7 @@ class Steps(Protocol):
 class Staged:
     """Issues requests by their steps and, on demand, times them with events on the stream."""
 
-    def __init__(self, steps: Steps, device: Device, stream: Stream) -> None:
+    def __init__(self, steps: Steps, device: Events, stream: Stream) -> None:
         self._steps = steps
         self._stream = stream
         self._begun, self._copied, self._computed, self._done = (device.event() for _ in range(4))
