@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from . import units
-from .results import COLD_START, QUANTILES, Result
+from .results import COLD_START, QUANTILES, Result, several_models
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -154,6 +154,7 @@ def judge(gates: Sequence[Gate], results: Sequence[Result]) -> list[Judgement]:
     """One judgement for each gate and each result in its scope. Raises MeasureError of kind `usage` where a
     gate has none."""
     judgements: list[Judgement] = []
+    several = several_models(results)
     for gate in gates:
         matching = [r for r in results if gate.scope.matches(r["backend"], r["precision"], r["batch"])]
         if not matching:
@@ -161,7 +162,7 @@ def judge(gates: Sequence[Gate], results: Sequence[Result]) -> list[Judgement]:
             matching = [r for r in results if r["status"] != "ok" and _may_match(gate.scope, r)]
         if not matching:
             raise _matches_nothing(gate)
-        judgements += [_judge(gate, result) for result in matching]
+        judgements += [_judge(gate, result, model=several) for result in matching]
     return judgements
 
 
@@ -169,22 +170,22 @@ def _may_match(scope: Scope, result: Result) -> bool:
     return scope.matches(result["backend"], result["precision"], result["batch"], batch_known=False)
 
 
-def _judge(gate: Gate, result: Result) -> Judgement:
+def _judge(gate: Gate, result: Result, *, model: bool) -> Judgement:
     value, interval = _value(gate.metric, result)
     outcome, reason = _outcome(gate, result, value, interval)
-    return Judgement(gate.expr, scope_of(result), outcome, value, interval, reason)
+    return Judgement(gate.expr, scope_of(result, model=model), outcome, value, interval, reason)
 
 
-def scope_of(result: Result) -> str:
+def scope_of(result: Result, *, model: bool = False) -> str:
     """`onnxruntime-cpu/fp32/8`: a result as a gate's scope would name it, and what else tells it from
-    others."""
+    others: its sizes, and with `model` its model."""
     named = [
         result["backend"],
         result["precision"],
         *([] if result["batch"] is None else [str(result["batch"])]),
     ]
     rest = [f"{name}={size}" for name, size in (result["dims"] or {}).items()]
-    return " ".join(["/".join(named), *rest])
+    return " ".join([*([result["model"]] if model else []), "/".join(named), *rest])
 
 
 def _value(metric: str, result: Result) -> tuple[float | None, tuple[float | None, float | None] | None]:

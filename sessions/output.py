@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import texts, units
+from . import pareto, texts, units
 from .gates import Judgement, scope_of
 from .lines import sentence, table
-from .results import COLD_START, LATENCY, QUANTILES, Result
+from .results import COLD_START, LATENCY, QUANTILES, Result, several_models
 from .units import milliseconds
 
 STDOUT = "-"
@@ -146,6 +146,9 @@ def _flat(result: Result) -> dict[str, object]:
         row[f"{stage}_mean_ms"] = (value or {}).get("mean")
     row |= {f"cold_start_{phase}_s": (result["cold_start_s"] or {}).get(phase) for phase in COLD_START}
     row |= {name: result[name] for name in _REST}
+    for name in ("max_rel", "within_band"):
+        row[f"agreement_{name}"] = (result["agreement"] or {}).get(name)
+    row["pareto"] = result.get("pareto")
     return row | dict(result["telemetry"] or {})
 
 
@@ -200,6 +203,21 @@ def _heading(name: str) -> str:
     return name.replace("_", ".") + " ms"
 
 
+def _agreement(result: Result) -> str:
+    """The largest relative difference from the reference's outputs; `off` where that is outside the precision's band."""
+    found = result["agreement"] or {}
+    if found.get("max_rel") is None:
+        return units.UNKNOWN
+    return f"{'off ' if found.get('within_band') is False else ''}{found['max_rel']:.1e}"
+
+
+def _energy(result: Result) -> str:
+    joules = result["energy_j_per_sample"]
+    return units.significant(None if joules is None else joules * 1e3)
+
+
+_MODEL: Column = ("model", lambda r: texts.line(r["model"]), False)
+
 _CONFIGURATION: tuple[Column, ...] = (("configuration", lambda r: texts.line(scope_of(r)), False),)
 """In one column, as gates name it: a table for a terminal has 80."""
 
@@ -224,7 +242,8 @@ def _columns(
     throughput: Callable[[Result], str],
 ) -> list[Column]:
     """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
-    columns = [column for column in named if any(column[1](r) for r in results)]
+    columns = [_MODEL] if several_models(results) else []
+    columns += [column for column in named if any(column[1](r) for r in results)]
     for name, default in (("data_path", "pageable"), ("load", "closed:1")):
         if any(r[name] != default for r in results):
             columns.append((name.replace("_", " "), itemgetter(name), False))
@@ -232,21 +251,36 @@ def _columns(
     columns += [
         ("samples/s", throughput, True),
         ("n", lambda r: units.count(r["requests"]), True),
+    ]
+    if any(r["agreement"] for r in results):
+        columns.append(("agreement", _agreement, True))
+    if any(r["energy_j_per_sample"] is not None for r in results):
+        columns.append(("mJ/sample", _energy, True))
+    columns += [
         ("stability", lambda r: r["stability"] or units.UNKNOWN, False),
     ]
+    if pareto.contested(results):
+        columns.append(("Pareto", lambda r: "*" if r.get("pareto") else "", False))
     if any(r["status"] != "ok" for r in results):
         columns.append(("status", itemgetter("status"), False))
     return columns
 
 
 def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
-    """The table that `run` prints: fits 80 columns but for long dims and other data paths and loads."""
+    """The table that `run` prints: fits 80 columns but for long dims, other data paths and loads, and a sweep on a GPU."""
     results = document["results"]
-    columns = _columns(results, _CONFIGURATION, ("p50", "p99", "p99_9"), _quantile, _throughput)
+    # Where there is a front to look at it is worth more than the far tail.
+    quantiles = ("p50", "p99") if pareto.contested(results) else ("p50", "p99", "p99_9")
+    columns = _columns(results, _CONFIGURATION, quantiles, _quantile, _throughput)
     rows = [[heading for heading, _, _ in columns], *([cell(r) for _, cell, _ in columns] for r in results)]
     lines = table(rows, [right for _, _, right in columns])
+    if pareto.contested(results):
+        lines.append(
+            "* on the Pareto front: nothing else here of this model and size has a lower p50 and more samples/s"
+        )
+    several = several_models(results)
     lines += [
-        f"{scope_of(r)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
+        f"{scope_of(r, model=several)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
         for r in results
         if r["stability_reasons"]
     ]
@@ -257,12 +291,12 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
 def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     """Tables as GitHub draws them, with 95 % intervals where they are known, and the errors below."""
     results = document["results"]
-    model = results[0]["model"] if results else ""
+    models = ", ".join(dict.fromkeys(r["model"] for r in results))
     columns = _columns(
         results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval, _throughput_with_interval
     )
     lines = [
-        f"### {_escaped(model)}",
+        f"### {_escaped(models)}",
         "",
         "| " + " | ".join(heading for heading, _, _ in columns) + " |",
         "|" + "|".join("---:" if right else "---" for _, _, right in columns) + "|",
@@ -271,7 +305,13 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
         f"Service latency on the host's clock{_methods(results)}; "
         f"session {_escaped(document['session'])}, infertop {document['infertop']}.",
     ]
-    errors = [f"- {_escaped(error_line(r))}" for r in results if r["error"]]
+    if pareto.contested(results):
+        lines += [
+            "",
+            "Pareto: on the front of p50 against samples/s, which no other result here beats in both.",
+        ]
+    several = several_models(results)
+    errors = [f"- {_escaped(error_line(r, model=several))}" for r in results if r["error"]]
     gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
     for block in (errors, gates):
         lines += ["", *block] if block else []
@@ -289,12 +329,12 @@ def _escaped(text: str) -> str:
     return texts.line(text)
 
 
-def error_line(result: Result) -> str:
-    """`onnxruntime-cpu: message; fix` of a result that has an error."""
+def error_line(result: Result, *, model: bool = False) -> str:
+    """`onnxruntime-cpu: message; fix` of a result that has an error; with its model where there are several."""
     error = result["error"]
     message = error["message"]
     named = message if message.startswith(result["backend"]) else f"{result['backend']}: {message}"
-    return sentence(named, error["fix"])
+    return sentence(f"{result['model']}: {named}" if model else named, error["fix"])
 
 
 def detail_lines(result: Result) -> list[str]:

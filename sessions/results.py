@@ -9,6 +9,8 @@ which fields there are, and makes one result of the repeats of a configuration.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from operator import itemgetter
 from typing import Any, Protocol
 
 from .. import __version__
@@ -16,6 +18,7 @@ from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
+from . import pareto
 from .plan import Plan
 from .records import STAGES, Header
 
@@ -105,22 +108,37 @@ def blank_result(
     }
 
 
+def several_models(results: Sequence[Result]) -> bool:
+    """Whether results must be named with their model, as those of a suite."""
+    return len({r["model"] for r in results}) > 1
+
+
 def document(measured: Measured, plan: Plan) -> dict[str, Any]:
-    """The whole document, one result a configuration in the order in which the person named them. `gates` is
-    filled by the gates."""
-    by_configuration: list[tuple[Configuration, list[Result]]] = [(c, []) for c in plan.configurations]
+    """The whole document, one result a configuration in the order in which the person named them, each with its
+    place on the Pareto front. `gates` is filled by the gates."""
+    by_configuration: list[tuple[Configuration, list[tuple[int, Result]]]] = [
+        (c, []) for c in plan.configurations
+    ]
     # Tasks that an interruption left out have no result.
     for task, result in zip(plan.tasks, measured.results, strict=False):
         next(
             found for configuration, found in by_configuration if configuration == task.configuration
-        ).append(result)
+        ).append((task.repeat, result))
     return {
         "schema": SCHEMA,
         "infertop": __version__,
         "session": measured.session,
         "host": measured.header.host,
         "gpus": measured.header.gpus,
-        "results": [merge(results) for _, results in by_configuration if results],
+        "results": pareto.marked(
+            # A resumed plan has what was measured before it first.
+            [
+                merge([r for _, r in sorted(found, key=itemgetter(0))])
+                for _, found in by_configuration
+                if found
+            ]
+        ),
+        "skipped": [asdict(skipped) for skipped in plan.skipped],
         "gates": [],
     }
 

@@ -90,6 +90,39 @@ def test_reasons_and_gates_stand_below_the_table() -> None:
     assert lines[3] == "gate failed: p99<4ms (onnxruntime-cpu/fp32/8: 4.123, [4.000, –]; why)"
 
 
+def swept() -> list[dict[str, Any]]:
+    """Three results of a GPU sweep, one of which computes something else."""
+    agreement = {"reference": "onnxruntime-cpu", "max_rel": 1.23e-3, "within_band": True}
+    fast = result("onnxruntime-cuda", agreement=agreement, energy_j_per_sample=0.01234, pareto=True)
+    off = result("torch-compile", agreement={**agreement, "max_rel": 0.5, "within_band": False}, pareto=False)
+    return [fast, off, result("torch-eager", throughput=10.0, pareto=False)]
+
+
+def test_a_sweep_shows_agreement_energy_and_the_front() -> None:
+    assert output.as_text(document(*swept())) == (
+        "configuration            p50 ms  p99 ms  samples/s       n    agreement  mJ/sample  stability  Pareto\n"
+        "onnxruntime-cuda/fp32/8    3.40    4.12      2 346  12 345      1.2e-03       12.3  A          *\n"
+        "torch-compile/fp32/8       3.40    4.12      2 346  12 345  off 5.0e-01          –  A\n"
+        "torch-eager/fp32/8         3.40    4.12      10.00  12 345            –          –  A\n"
+        "* on the Pareto front: nothing else here of this model and size has a lower p50 and more samples/s\n"
+    )
+    rows = list(csv.DictReader(io.StringIO(output.as_csv(document(*swept())))))
+    assert [r["pareto"] for r in rows] == ["True", "False", "False"]
+    assert [r["agreement_within_band"] for r in rows] == ["True", "False", ""]
+    assert "| Pareto |" in output.as_markdown(document(*swept()))
+
+
+def test_results_of_several_models_are_named_with_them() -> None:
+    failed = FAILED | {"model": "resnet18"}
+    lowered = result(stability="B", stability_reasons=["spread 12 %"])
+    text = output.as_text(document(lowered, failed))
+    assert text.startswith("model     configuration")
+    assert "\nsmallcnn onnxruntime-cpu/fp32/8: stability B: spread 12 %\n" in text
+    markdown = output.as_markdown(document(lowered, failed))
+    assert markdown.startswith("### smallcnn, resnet18\n")
+    assert "- resnet18: torch-eager: it" in markdown
+
+
 def test_csv_has_a_row_a_result_and_no_word_for_unknown() -> None:
     rows = list(csv.DictReader(io.StringIO(output.as_csv(document(result(), FAILED)))))
     assert [r["backend"] for r in rows] == ["onnxruntime-cpu", "torch-eager"]

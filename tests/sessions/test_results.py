@@ -102,14 +102,29 @@ def test_the_document_lists_results_as_they_were_named_not_as_they_were_measured
     plan = Plan(configurations, make_tasks(configurations, repeats=2, seed=5))
     results = [measured(np.full(100, 1.0), t.configuration, run=i) for i, t in enumerate(plan.tasks, 1)]
     found = document(Measured("s", header(), results), plan)
-    assert set(found) == {"schema", "infertop", "session", "host", "gpus", "results", "gates"}
+    assert set(found) == {"schema", "infertop", "session", "host", "gpus", "results", "skipped", "gates"}
     assert found["schema"] == "infertop.run/1"
     assert found["host"] == {"cpu": "x"}
     assert [r["batch"] for r in found["results"]] == [1, 2, 4, 8]
     assert [len(r["repeats"]) for r in found["results"]] == [2, 2, 2, 2]
     assert [r["batch"] for r in results] != [1, 2, 4, 8, 1, 2, 4, 8], "the seed shuffles"
-    assert set(found["results"][0]) == FIELDS
+    assert set(found["results"][0]) == FIELDS | {"pareto"}
     assert json.loads(output.as_json(found)) == found
+
+
+def test_a_resumed_plan_has_its_repeats_in_their_own_order() -> None:
+    configurations = combine("smallcnn", [Choice("onnxruntime-cpu")], ["fp32"], [1])
+    tasks = make_tasks(configurations, repeats=3)
+    plan = Plan(configurations, (tasks[1], tasks[0], tasks[2]))
+    failure = MeasureError("worker-killed", "it was killed", "")
+    results = [
+        measured(np.full(100, 2.0), run=2),
+        blank_result(CONFIGURATION, error=failure, run=4),
+        measured(np.full(100, 3.0), run=5),
+    ]
+    (merged,) = document(Measured("s", header(), results), plan)["results"]
+    assert [r["run"] for r in merged["repeats"]] == [4, 2, 5]
+    assert merged["error"]["message"] == "repeat 1 of 3: it was killed"
 
 
 def test_an_interrupted_session_yields_what_was_measured() -> None:

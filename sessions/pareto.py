@@ -1,0 +1,57 @@
+"""Which results nothing else beats in both latency and throughput: the Pareto front of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Result = dict[str, Any]
+Point = tuple[float, float]
+"""Latency (smaller is better) and throughput (larger is better)."""
+
+
+def front(points: Sequence[Point | None]) -> list[bool]:
+    """For each point whether no other is at least as good in both and better in one; equal points stand together, None never."""
+    known = sorted({p for p in points if p is not None}, key=lambda p: (p[0], -p[1]))
+    best: set[Point] = set()
+    highest: float | None = None
+    # In the order of latency a point stays only where it brings more throughput than all that are as fast.
+    for point in known:
+        if highest is None or point[1] > highest:
+            highest = point[1]
+            best.add(point)
+    return [p in best for p in points]
+
+
+def point(result: Result) -> Point | None:
+    """p50 of the service latency and the throughput of a result that may stand on the front.
+
+    None for what failed, was unavailable or fell back, and for outputs that do not agree with the reference: a wrong answer is not fast.
+    """
+    latency = (result["latency_ms"] or {}).get("p50")
+    agreement = result["agreement"] or {}
+    if result["status"] != "ok" or agreement.get("within_band") is False:
+        return None
+    if latency is None or result["throughput"] is None:
+        return None
+    return latency, result["throughput"]
+
+
+def work(result: Result) -> tuple[object, ...]:
+    """What a sample is: results are compared where they do the same work on each."""
+    return result["model"], tuple(sorted((result["dims"] or {}).items()))
+
+
+def marked(results: Sequence[Result]) -> list[Result]:
+    """The results, each with `pareto`: whether it is on the front of those that do the same work."""
+    marks: dict[int, bool] = {}
+    for same in {work(r) for r in results}:
+        places = [i for i, r in enumerate(results) if work(r) == same]
+        marks |= dict(zip(places, front([point(results[i]) for i in places]), strict=True))
+    return [{**r, "pareto": marks[i]} for i, r in enumerate(results)]
+
+
+def contested(results: Sequence[Result]) -> bool:
+    """Whether any front had more than one candidate, so that being on it says something."""
+    candidates = [work(r) for r in results if point(r) is not None]
+    return len(candidates) > len(set(candidates))
