@@ -247,6 +247,11 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
     """Run the screen on a session until it is left; returns the exit code. The session is closed, and the results are printed."""
     from .farewell import farewell
 
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # Textual reads the one and draws on the other
+        raise MeasureError(
+            "usage", "the screen needs a terminal", "infertop run MODEL prints results without one"
+        )
+
     app = InfertopApp(port, choose=choose)
     try:
         app.run(mouse=False)

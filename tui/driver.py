@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -97,7 +98,7 @@ def driver_class() -> type[Driver] | None:
 
         def flush(self) -> None:
             if self._grid.dirty:
-                if self.behind:
+                if self.behind and time.monotonic() - self._started > _SLOW:
                     self.skipped += 1
                 self._show()
 
@@ -105,6 +106,15 @@ def driver_class() -> type[Driver] | None:
             """Send the whole screen again, whatever the terminal is believed to show (ctrl+l, a resize)."""
             self._grid.forget()
             self._show()
+
+        def _get_terminal_size(self) -> tuple[int, int]:
+            # Textual asks COLUMNS and LINES first. Where a shell exports them (`eval $(resize)`) they never change.
+            for descriptor in (self._output.fileno(), self.fileno):
+                with contextlib.suppress(OSError):
+                    size = os.get_terminal_size(descriptor)
+                    if size.columns and size.lines:
+                        return size.columns, size.lines
+            return super()._get_terminal_size()
 
         def start_application_mode(self) -> None:
             super().start_application_mode()  # type: ignore[no-untyped-call]
