@@ -1,7 +1,8 @@
-"""What infertop costs the thing it measures, on a CPU with a core left free.
+"""What infertop costs the thing it measures, on a CPU with a core left free, and on a GPU where there is one.
 
-A bare ONNX Runtime loop on one thread, in blocks of two seconds, while a live infertop (screen, engine, and a worker that mostly sleeps, at 300
-requests a second) runs beside it or is stopped. Blocks come in shuffled triples: on, off, off again; on ÷ off is the effect, off again ÷ off the control.
+A bare ONNX Runtime loop on one thread (on a GPU: with inputs and outputs bound to its memory) in blocks of two seconds, while a live
+infertop (screen, engine, and a worker that mostly sleeps, at 300 requests a second) runs beside it or is stopped. Blocks come in shuffled
+triples: on, off, off again; on ÷ off is the effect, off again ÷ off the control.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from infertop.telemetry.nvml import Nvml
 
 TRIPLES = 20
 BLOCK_S = 2.0
@@ -30,15 +32,23 @@ BARE = """
 import sys, time, numpy as np, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
-session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-(spec,) = session.get_inputs()
-feed = {spec.name: np.random.default_rng(0).standard_normal((8, *spec.shape[1:]), np.float32)}
+gpu = sys.argv[2] == "gpu"
+if gpu:
+    onnxruntime.preload_dlls(msvc=False)
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CUDAExecutionProvider" if gpu else "CPUExecutionProvider"])
+assert session.get_providers()[0].startswith("CUDA" if gpu else "CPU")
+(spec,), (output,) = session.get_inputs(), session.get_outputs()
+value = np.random.default_rng(0).standard_normal((8, *spec.shape[1:]), np.float32)
+binding = session.io_binding()
+device = "cuda" if gpu else "cpu"
+binding.bind_ortvalue_input(spec.name, onnxruntime.OrtValue.ortvalue_from_numpy(value, device, 0))
+binding.bind_ortvalue_output(output.name, onnxruntime.OrtValue.ortvalue_from_shape_and_type((8, 10), np.float32, device, 0))
 clock = time.monotonic_ns
 for line in sys.stdin:
     end, times = clock() + int(float(line) * 1e9), []
     start = clock()
     while start < end:
-        session.run(None, feed)
+        session.run_with_iobinding(binding)
         done = clock()
         times.append(done - start)
         start = done
@@ -99,14 +109,12 @@ def interval(ratios: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     return float(np.median(ratios)), *(float(v) for v in np.quantile(drawn, (0.025, 0.975)))
 
 
-def main() -> None:
+def measure(where: str) -> None:
     """Prints the change in throughput, p50 and p99, each beside its control."""
     path = str(resources.files("infertop.backends") / "smallcnn.onnx")
     bare = subprocess.Popen(
-        [sys.executable, "-c", BARE, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BARE, path, where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert bare.stdin is not None
-    assert bare.stdout is not None
 
     def block() -> list[float]:
         assert bare.stdin is not None
@@ -115,11 +123,11 @@ def main() -> None:
         bare.stdin.flush()
         return [float(word) for word in bare.stdout.readline().split()]
 
+    found: dict[str, list[list[float]]] = {"on": [], "off": [], "again": []}
     with tempfile.TemporaryDirectory() as directory:
         live = Live(directory)
-        time.sleep(5)  # a person's start: import, load, warm-up
+        time.sleep(6)  # a person's start: import, load, warm-up
         block()
-        found: dict[str, list[list[float]]] = {"on": [], "off": [], "again": []}
         shuffle = random.Random(0).shuffle
         for _ in range(TRIPLES):
             names = list(found)
@@ -128,15 +136,24 @@ def main() -> None:
                 live.switch(name == "on")
                 found[name].append(block())
         live.end()
-    bare.stdin.close()
+    bare.kill()
     values = {name: np.array(rows) for name, rows in found.items()}
     print(
-        f"{TRIPLES} shuffled triples of {BLOCK_S:.0f} s blocks; ratio to the block without infertop, 95 % interval"
+        f"{where}: {TRIPLES} shuffled triples of {BLOCK_S:.0f} s blocks; ratio to the block without infertop, 95 % interval"
     )
     for column, what in enumerate(("requests", "p50", "p99")):
         for name, label in (("on", "with infertop"), ("again", "control")):
             middle, low, high = interval(values[name][:, column] / values["off"][:, column])
             print(f"  {what:9s} {label:14s} {middle:.4f}  [{low:.4f}, {high:.4f}]")
+
+
+def main() -> None:
+    """On the CPU, and on a GPU where there is one."""
+    measure("cpu")
+    if reason := Nvml().reason():
+        print(f"gpu: not measured: {reason}")
+    else:
+        measure("gpu")
 
 
 if __name__ == "__main__":
