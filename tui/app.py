@@ -95,6 +95,19 @@ class InfertopApp(App[int], inherit_bindings=False):
             except NotImplementedError:  # Windows
                 signal.signal(number, lambda *_, leave=leave: self.call_from_thread(leave))
 
+    def _handle_exception(self, error: Exception) -> None:
+        """A defect ends the screen in order; the command line says so in a sentence and keeps the traceback in its log."""
+        self._return_code = 70
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    @property
+    def defect(self) -> Exception | None:
+        """What ended the screen against its will."""
+        return self._exception
+
     # -- pictures
 
     def _poll(self) -> None:
@@ -258,6 +271,8 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
     finally:
         code = app.return_code or 0
         port.close(leave=code == 129)  # a dropped connection ends neither run nor recording
+    if app.defect is not None:
+        raise app.defect
     text = farewell(app.view)
     if text and code != 129:
         sys.stdout.write(text + "\n")

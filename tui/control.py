@@ -30,7 +30,8 @@ class Control:
     def situation(self, view: View) -> Situation:
         """What actions are judged by."""
         base = self._base(view)
-        precisions = tuple(self._port.precisions(base.backend)) if base is not None and base.backend else ()
+        known = self._port.live and base is not None and base.backend
+        precisions = tuple(self._port.precisions(base.backend)) if base is not None and known else ()
         return Situation(view, self._port.live, base, precisions)
 
     def _base(self, view: View) -> Configuration | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
 _RETRY = 0.03  # s until a terminal that lags is asked again
+_LAG = 0.2  # s for which a frame must have been on its way before one that waits for it counts as skipped
 _SLOW = 0.05  # s: a frame that takes longer to leave tells the link's rate
 _SHARE = 0.2  # s of a slow link's time that one frame may take, so that a key and `q` are soon answered
 _LEAST = 512  # bytes of a frame on the slowest link
@@ -98,7 +99,7 @@ def driver_class() -> type[Driver] | None:
 
         def flush(self) -> None:
             if self._grid.dirty:
-                if self.behind and time.monotonic() - self._started > _SLOW:
+                if self.behind and time.monotonic() - self._started > _LAG:
                     self.skipped += 1
                 self._show()
 

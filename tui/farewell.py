@@ -18,7 +18,7 @@ def farewell(view: View) -> str:
     lines: list[str] = []
     if runs:
         rows = [_row(view, run) for run in runs[-_RUNS:]]
-        heads = ("backend", "model", "precision", "batch", "n", "p50", "p99", "samples/s")
+        heads = ("backend", "model", "prec", "batch", "n", "p50", "p99", "samples/s")
         widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
         left = (0, 1, 2)
         for row in (heads, *rows):

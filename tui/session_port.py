@@ -12,8 +12,6 @@ from ..backends import models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from ..sessions.commands import Client, Verb
-from ..sessions.launch import Launched, launch
-from ..sessions.options import PRECISIONS
 from ..sessions.replay import ReplaySource, Timeline
 from ..sessions.settings import EngineSettings
 from ..sessions.source import FollowSource, Live
@@ -47,6 +45,8 @@ class _Choices:
         return replace(configuration, backend=registry.resolve(backend).name, device="", environment=None)
 
     def precisions(self, backend: str) -> Sequence[str]:
+        from ..sessions.options import PRECISIONS  # of no use to a replay
+
         return PRECISIONS
 
 
@@ -88,8 +88,10 @@ class LivePort(_Choices):
             ).start()
 
     def _start(self, settings: EngineSettings) -> None:
+        from ..sessions.launch import launch  # on a Linux machine that measures, alone
+
         try:
-            launched: Launched = launch(settings)
+            launched = launch(settings)
             self._client = Client(launched.socket)
             self._following = Live(FollowSource(launched.segment))
         except MeasureError as error:

@@ -92,8 +92,9 @@ def styles(theme: str) -> Mapping[str, Style]:
         "head": style(p.text, ground=p.band, reverse=bands),
         "head-dim": style(p.dim, ground=p.band, reverse=bands),
         "head-strong": style(p.strong, ground=p.band, bold=True, reverse=bands),
-        "head-one": style(p.one, ground=p.band, bold=True, reverse=bands),
-        "head-two": style(p.two, ground=p.band, bold=True, reverse=bands),
+        # A reversed hue would be a patch in the band.
+        "head-one": style(None if bands else p.one, ground=p.band, bold=True, reverse=bands),
+        "head-two": style(None if bands else p.two, ground=p.band, bold=True, reverse=bands),
         "key": style(p.one, bold=True),
         "active": Style(color=p.ground, bgcolor=p.one, bold=True)
         if p.ground

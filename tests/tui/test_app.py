@@ -481,3 +481,21 @@ def test_the_table_of_keys_has_every_key() -> None:
 def test_everything_that_can_be_done_can_be_reached() -> None:
     for action in ACTIONS:
         assert action.keys or action.palette, action.id
+
+
+async def test_a_defect_is_handed_to_the_command_line() -> None:
+    class Broken(FakePort):
+        def poll(self):  # type: ignore[no-untyped-def]
+            if self.sent:
+                raise ZeroDivisionError("a defect")
+            return super().poll()
+
+    port = Broken()
+    app = InfertopApp(port)
+    with pytest.raises(ZeroDivisionError):
+        async with app.run_test(size=(80, 24)) as pilot:
+            port.sent.append(("stop", None))
+            for _ in range(200):
+                await pilot.pause(0.01)
+    assert isinstance(app.defect, ZeroDivisionError)
+    assert app.return_code == 70

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...sessions.view import RunView
 from ..render.cells import EMPTY, Row, words
-from ..render.numbers import Unit, count, duration, number, unit_for
+from ..render.numbers import UNKNOWN, Unit, count, duration, number, unit_for
 from ..render.stages import ORDER, bar, legend, parts
 from ..scene import Panel, Scene, shown_run
 from .states import said, waiting_for
@@ -30,7 +30,7 @@ def _unit(run: RunView) -> Unit:
 def _bar_and_legend(scene: Scene, width: int) -> list[Row]:
     run = shown_run(scene.view)
     if run is None or run.latency is None:
-        return [EMPTY, ((waiting_for(scene), "dim"),)]
+        return [((UNKNOWN, "dim"),), EMPTY]
     if not run.stages:
         return [
             ((("." if scene.glyphs.ascii else "·") * width, "frame"),),

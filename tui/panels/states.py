@@ -11,6 +11,7 @@ PHASE_WORDS = {
     "export": "exporting",
     "load": "loading",
     "build": "building",
+    "check": "comparing outputs",
     "warmup": "warming up",
     "measure": "measuring",
     "end": "ended",

@@ -90,7 +90,9 @@ def next_scale(previous: Scale | None, low: float, high: float) -> Scale:
     top = next_top(before.top if before else None, high)
     if not log:
         return Scale(top)
-    if before is not None and before.bottom < low < before.bottom * 4:
+    # The lowest stands at a fifth of the height, so that a bar has a body.
+    wanted = low / (top / low) ** 0.25
+    if before is not None and before.bottom <= wanted * 2.5 and before.bottom * 2.5 >= wanted:
         return Scale(top, before.bottom, log=True)
-    decade = 10.0 ** math.floor(math.log10(low * 0.8))
-    return Scale(top, max(step * decade for step in (1.0, 2.0, 5.0) if step * decade <= low * 0.8), log=True)
+    decade = 10.0 ** math.floor(math.log10(wanted))
+    return Scale(top, max(step * decade for step in (1.0, 2.0, 5.0) if step * decade <= wanted), log=True)
