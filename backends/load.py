@@ -1,16 +1,20 @@
-"""Load generation: requests issued by one thread, timed on the host's monotonic clock, written to the ring."""
+"""What every way of generating load shares: orders from outside, the end of a measurement, garbage collection, instrumented requests.
+
+Requests are issued by one thread, timed on the host's monotonic clock and written to the ring.
+"""
 
 from __future__ import annotations
 
 import gc
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .backend import Backend, StageTimes
-from .errors import MeasureError
+from .loads import Load
 from .protocol import Message
 from .ring import INSTRUMENTED, RingWriter
 
@@ -23,6 +27,9 @@ COLLECT_EVERY_NS = 100_000_000
 _NAN = float("nan")
 _NO_STAGES = (_NAN, _NAN, _NAN, _NAN, _NAN)
 
+Handle = Callable[[], str]
+"""Takes the waiting orders and returns the reason to stop, or an empty string."""
+
 
 @dataclass
 class Orders:
@@ -30,27 +37,35 @@ class Orders:
 
     waiting: bool = False
     queue: deque[Message] = field(default_factory=deque)
+    _bell: threading.Event = field(default_factory=threading.Event)
 
     def put(self, order: Message) -> None:
         self.queue.append(order)
         self.waiting = True
+        self._bell.set()
 
     def take(self) -> Message | None:
         """The next order, oldest first. The flag falls before the queue is looked at, so that no order is overlooked."""
         self.waiting = False
+        self._bell.clear()
         return self.queue.popleft() if self.queue else None
 
-
-def parse_closed(load: str) -> int:
-    """`closed:n` → n. Raises MeasureError on any other load."""
-    kind, _, number = load.partition(":")
-    if kind == "closed" and number.isdigit() and int(number) > 0:
-        return int(number)
-    raise MeasureError("unsupported", f"the load {load!r} is not known here", "use --load closed:1")
+    def sleep(self, seconds: float) -> None:
+        """Until an order comes, at most so long."""
+        self._bell.wait(seconds)
 
 
-class ClosedLoop:
-    """`slots` requests in flight, the oldest reaped first; `measuring` is called with the ns at which the statistics begin."""
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: ns of the last completion, `duration`, `requests` or `stop`, and the requests that had arrived and were not served."""
+
+    last: int
+    reason: str
+    unserved: int = 0
+
+
+class Loop:
+    """A way to issue requests; `_loop` is what differs."""
 
     def __init__(
         self,
@@ -60,20 +75,28 @@ class ClosedLoop:
         *,
         run: int,
         sets: int,
-        slots: int,
+        load: Load,
         seed: int,
         collect: str,
+        windowed: Callable[[int], None],
     ) -> None:
+        """`windowed` is called with the ns at which the last request of a window was complete."""
         self._backend, self._ring, self._orders = backend, ring, orders
-        self._run, self._sets, self._slots = run, sets, slots
+        self._run, self._sets, self._load, self._seed = run, sets, load, seed
         self._random = random.Random(seed)
         self._collect = collect == "off"
-        self._stages = [StageTimes() for _ in range(slots)]
+        self._windowed = windowed
+        self._stages = [StageTimes() for _ in range(load.slots)]
+        self._instrument_at = 0
+        self._collect_at = 0
         self._deadline: int | None = None
-        self._left: int | None = None
+        self._left: int | None = None  # requests yet to be issued
 
-    def measure(self, duration: int | None, requests: int | None) -> int:
-        """The warm-up is over: freeze what it left behind, and return the ns at which the statistics begin."""
+    def measure(self, duration: int | None, requests: int | None, rate: float | None = None) -> int:
+        """The warm-up is over: freeze what it left behind, and return the ns at which the statistics begin.
+
+        `rate` (requests a second) is for a load that had none so far.
+        """
         if self._collect:
             gc.collect()
             gc.freeze()
@@ -82,68 +105,42 @@ class ClosedLoop:
         self._left = requests
         return now
 
-    def go(self, handle: Callable[[], str]) -> tuple[int, str]:
-        """Run until an order or the end of the measurement stops it; (ns of the last completion, reason).
-
-        `handle` takes the waiting orders and returns the reason to stop, or an empty string.
-        """
+    def go(self, handle: Handle) -> Ended:
+        """Run until an order or the end of the measurement stops it."""
         if self._collect:
             gc.disable()
+        self._instrument_at = time.monotonic_ns()
+        self._collect_at = self._instrument_at + COLLECT_EVERY_NS
         try:
             return self._loop(handle)
         finally:
             gc.enable()
             gc.unfreeze()
 
-    def _loop(self, handle: Callable[[], str]) -> tuple[int, str]:
-        clock, orders, issue, complete, put = (
-            time.monotonic_ns, self._orders, self._backend.issue, self._backend.complete, self._ring.put,
-        )  # fmt: skip
-        gap = self._random.expovariate
-        flying: deque[tuple[int, int, StageTimes | None]] = deque()
-        free = list(range(self._slots))
-        request = paused = 0
-        last = clock()
-        instrument_at, collect_at = last, last + COLLECT_EVERY_NS
-        reason = ""
-        while True:
-            if orders.waiting and not reason:
-                reason = handle()
-            if not reason:
-                while free:
-                    slot = free.pop()
-                    times = None
-                    start = clock()
-                    if start >= instrument_at:
-                        times = self._stages[slot]
-                        times.clear()
-                        instrument_at = start + int(gap(1 / INSTRUMENTED_GAP_NS))
-                        start = clock()
-                    issue(slot, request % self._sets, times)
-                    request += 1
-                    flying.append((slot, start, times))
-            elif not flying:
-                return last, reason
-            slot, start, times = flying.popleft()
-            complete(slot, times)
-            last = clock()
-            if times is None:
-                put(start, last - start, 0, _NO_STAGES, 0, self._run, paused, slot)
-            else:
-                put(
-                    start, last - start, 0,
-                    (times.host, times.h2d, times.compute, times.d2h, times.enqueue),
-                    INSTRUMENTED, self._run, paused, slot,
-                )  # fmt: skip
-            free.append(slot)
-            paused = 0
-            if self._collect and last >= collect_at:
-                gc.collect(0)
-                done = clock()
-                paused, collect_at = min(done - last, 0xFFFFFFFF), done + COLLECT_EVERY_NS
-            if self._left is not None and not reason:
-                self._left -= 1
-                if self._left <= 0:
-                    reason = "requests"
-            if self._deadline is not None and last >= self._deadline and not reason:
-                reason = "duration"
+    def _loop(self, handle: Handle) -> Ended:
+        raise NotImplementedError
+
+    def _instrument(self, slot: int, now: int) -> StageTimes:
+        """The place for the stages of the request that is about to be issued; draws when the next one is timed."""
+        times = self._stages[slot]
+        times.clear()
+        self._instrument_at = now + int(self._random.expovariate(1 / INSTRUMENTED_GAP_NS))
+        return times
+
+    def _put(
+        self, slot: int, start: int, last: int, response: int, times: StageTimes | None, paused: int
+    ) -> None:
+        if times is None:
+            self._ring.put(start, last - start, response, _NO_STAGES, 0, self._run, paused, slot)
+            return
+        stages = (times.host, times.h2d, times.compute, times.d2h, times.enqueue)
+        self._ring.put(start, last - start, response, stages, INSTRUMENTED, self._run, paused, slot)
+
+    def _tidy(self, last: int) -> int:
+        """Collect young garbage where it is time to; the ns that it took. `last` is now, ns."""
+        if not self._collect or last < self._collect_at:
+            return 0
+        gc.collect(0)
+        done = time.monotonic_ns()
+        self._collect_at = done + COLLECT_EVERY_NS
+        return min(done - last, 0xFFFFFFFF)

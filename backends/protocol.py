@@ -3,8 +3,9 @@
 | command | fields | answered by |
 |---|---|---|
 | `load` | `configuration` | `phase`…, then `loaded`; again with another batch or dims it keeps what is loaded |
-| `run` | `run`, `slots`, `seed`, `gc` | `started`; requests go to the ring at once, as warm-up |
-| `measure` | `run`, `duration` (ns or null), `requests` (or null) | `measuring`; the statistics begin at its `t` |
+| `run` | `run`, `seed`, `gc` | `started`; requests go to the ring at once, as warm-up, in the load of the configuration |
+| `window` | `run`, `rate` (requests/s, null: one after another), `requests` | `window`, then `windowed` after the last; only in an open loop |
+| `measure` | `run`, `duration` (ns or null), `requests` (or null), `rate` (null: that of the load) | `measuring`; the statistics begin at its `t` |
 | `stop` | `run` | `stopped`; nothing where that run had ended |
 | `park` | | `parked`: idle, with everything loaded |
 | `quit` | | the end of the process |
@@ -13,9 +14,10 @@
 |---|---|
 | `hello` | `pid`, `python`, `version` of the protocol |
 | `phase` | `phase`, `t` (monotonic ns) |
-| `loaded` | a `Loaded` and `cold_start` (seconds; null for what did not happen) |
-| `started`, `measuring` | `run`, `t` |
-| `stopped` | `run`, `t` of the last completion, `reason`: `duration`, `requests` or `stop` |
+| `loaded` | a `Loaded`, `cold_start` (seconds; null for what did not happen), `agreement` and `control` (null where not asked for) |
+| `started`, `measuring`, `window` | `run`, `t` |
+| `windowed` | `run`, `t` of the last completion; the window's requests are in the ring |
+| `stopped` | `run`, `t` of the last completion, `reason`: `duration`, `requests` or `stop`; `unserved`: arrivals of an open loop that were given up; `runtime`: what changed of the `Loaded`'s |
 | `parked` | |
 | `error` | `kind`, `message`, `fix`, `detail`; `alive`: whether the worker can take another `load` |
 """

@@ -14,18 +14,20 @@ import traceback
 from queue import SimpleQueue
 from typing import Any
 
-from . import protocol, registry
+from . import loads, protocol, registry
 from .backend import Backend, describe
+from .closed import ClosedLoop
 from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import make_sets
-from .load import ClosedLoop, Orders, parse_closed
+from .load import Loop, Orders
+from .open_loop import OpenLoop
 from .ring import RingWriter
 
 PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that this process gets when the thread that started it ends."""
 
-DURING_RUN = ("measure", "stop")
+DURING_RUN = ("measure", "window", "stop")
 
 
 class Worker:
@@ -100,17 +102,15 @@ class Worker:
             self._report("import")
             self._backend = registry.create(configuration.backend)
         self._configuration = configuration
-        slots = parse_closed(configuration.load)
-        if slots > self._backend.slots:
-            raise MeasureError(
-                "unsupported",
-                f"{configuration.backend} cannot hold {slots} requests in flight: it returns when the request is done",
-                "use --load closed:1",
-            )
+        load = loads.parse(configuration.load)
         loaded = self._backend.load(configuration, self._report)
+        # Only now: whether requests return at once may depend on where the model has ended up.
+        loads.refuse(
+            configuration.backend, load, self._backend.slots, getattr(self._backend, "overlaps", False)
+        )
         ready = time.monotonic_ns()
         sets = make_sets(loaded, configuration.options)
-        self._backend.bind(sets, slots)
+        self._backend.bind(sets, load.slots)
         self._sets = len(sets)
         before = time.monotonic_ns()
         self._once(0)
@@ -142,9 +142,12 @@ class Worker:
         assert self._backend is not None
         assert self._configuration is not None
         run = int(command["run"])
-        loop = ClosedLoop(
+        load = loads.parse(self._configuration.load)
+        kind: type[Loop] = OpenLoop if load.scheduled else ClosedLoop
+        loop = kind(
             self._backend, self._ring, self._orders,
-            run=run, sets=self._sets, slots=int(command["slots"]), seed=int(command["seed"]), collect=str(command["gc"]),
+            run=run, sets=self._sets, load=load, seed=int(command["seed"]), collect=str(command["gc"]),
+            windowed=lambda last: self.say("windowed", run=run, t=last),
         )  # fmt: skip
         self.say("started", run=run, t=time.monotonic_ns())
 
@@ -154,11 +157,24 @@ class Worker:
                     continue  # it came after that run had ended by itself
                 if order["do"] == "stop":
                     return "stop"
-                self.say("measuring", run=run, t=loop.measure(order["duration"], order["requests"]))
+                self._order(loop, order)
             return ""
 
-        last, reason = loop.go(handle)
-        self.say("stopped", run=run, t=last, reason=reason)
+        ended = loop.go(handle)
+        self.say(
+            "stopped",
+            run=run,
+            t=ended.last,
+            reason=ended.reason,
+            unserved=ended.unserved,
+        )
+
+    def _order(self, loop: Loop, order: protocol.Message) -> None:
+        if order["do"] == "measure":
+            begun = loop.measure(order["duration"], order["requests"], order["rate"])
+            self.say("measuring", run=order["run"], t=begun)
+        elif isinstance(loop, OpenLoop):
+            self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
 
 
 def die_with(parent: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from ..backends.ring import INSTRUMENTED
 from ..telemetry.histogram import Counts, Histogram
 from ..telemetry.warmup import WarmUp, WarmUpEnd
+from .backlog import Backlog
 from .records import STAGES
 
 MEASURED_STAGES = ("host", "h2d", "compute", "d2h")
@@ -25,6 +26,7 @@ class TickNumbers:
 
     done: int
     q: tuple[int, int, int] | None
+    backlog: int | None = None  # of an open loop: who had arrived and was not issued when the newest was
 
 
 class Measurement:
@@ -42,13 +44,19 @@ class Measurement:
         self.blocks: list[tuple[int, float]] = []  # requests and s of each of these seconds
         self.warm_requests = 0
         self.gc_ns = 0
+        self.backlog: Backlog | None = None  # of the measured requests of an open loop
+        self.response_seconds: list[Counts] = []
         self._warm_instrumented = 0
         self._second: dict[str, Histogram] = {}
         self._block = (0, 0)  # requests and ns at the end of the last block
 
-    def begin(self, t0: int) -> None:
-        """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up."""
+    def begin(self, t0: int, rate: float | None = None) -> None:
+        """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up.
+
+        `rate` is an open loop's, requests/s.
+        """
         self.t0 = t0
+        self.backlog = None if rate is None else Backlog(rate)
         self._block = (0, t0)
         self.apart = self._warm_instrumented <= APART_BELOW * max(self.warm_requests, 1)
 
@@ -67,7 +75,8 @@ class Measurement:
         n = len(service)
         ranks = [math.ceil(0.5 * n) - 1, math.ceil(0.99 * n) - 1, n - 1]
         p50, p99, slowest = np.partition(service, sorted(set(ranks)))[ranks]
-        return TickNumbers(n, (int(p50), int(p99), int(slowest)))
+        waiting = self.backlog.waiting if self.backlog is not None else None
+        return TickNumbers(n, (int(p50), int(p99), int(slowest)), waiting)
 
     def _add_warm(self, start: np.ndarray, service: np.ndarray, flags: np.ndarray) -> None:
         if not len(start):
@@ -85,7 +94,12 @@ class Measurement:
         self.gc_ns += int(records["gc"].sum())
         instrumented = (records["flags"] & INSTRUMENTED) != 0
         self.instrumented += int(np.count_nonzero(instrumented))
-        self._interval("service").record(service[~instrumented] if self.apart else service)
+        counted = ~instrumented if self.apart else slice(None)
+        self._interval("service").record(service[counted])
+        if self.backlog is not None:
+            response = records["response"].astype(np.int64)
+            self._interval("response").record(response[counted])
+            self.backlog.add(response - service)
         if instrumented.any():
             self._add_stages(records[instrumented], service[instrumented])
 
@@ -119,6 +133,8 @@ class Measurement:
         if "service" in second:
             assert self.last is not None
             self.seconds.append(second["service"].compact())
+            if "response" in second:
+                self.response_seconds.append(second["response"].compact())
             self.blocks.append((self.requests - self._block[0], (self.last - self._block[1]) / 1e9))
             self._block = (self.requests, self.last)
         return {name: histogram.encode() for name, histogram in second.items() if histogram.n} or None
@@ -131,6 +147,11 @@ class Measurement:
     def service(self) -> Histogram:
         """The service latency of the whole run, up to the last `take_second`."""
         return self._totals.get("service") or Histogram()
+
+    @property
+    def response(self) -> Histogram:
+        """The response latency of the whole run, likewise; empty in a closed loop."""
+        return self._totals.get("response") or Histogram()
 
     @property
     def measured_s(self) -> float:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..backends import models, registry
+from ..backends import loads, models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
-from ..backends.load import parse_closed
 from ..backends.shapes import parse_input_shape
 from ..telemetry.warmup import parse_rule
 from . import interpreters, processors, units
@@ -147,13 +146,14 @@ def _known(text: str | None, known: Sequence[str], option: str) -> list[str]:
 
 
 def _loads(text: str | None) -> list[str]:
-    loads = [word.strip() for word in (text or "closed:1").split(",")]
-    for load in loads:
+    """The parts of a comma list as configurations hold them."""
+    found = []
+    for word in (text or "closed:1").split(","):
         try:
-            parse_closed(load)
+            found.append(loads.parse(word).text)
         except MeasureError as error:
             raise MeasureError("usage", f"--load: {error.message}", error.fix) from error
-    return loads
+    return found
 
 
 def dims(words: Sequence[str]) -> dict[str, list[int]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backends.errors import MeasureError
-from ..telemetry.histogram import Histogram
 from ..telemetry.stability import grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, run_intervals, throughput_bootstrap
+from . import response
 from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
 from .readings import Readings
@@ -78,31 +78,17 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "duration_s": seconds,
         "throughput": throughput,
         "throughput_ci95": _throughput(runner),
-        "latency_ms": latency(service),
-        "latency_ci95_ms": {
-            name: [None if end is None else end / 1e6 for end in intervals[q]]
-            for name, q in QUANTILES.items()
-        },
+        "latency_ms": response.latency(service),
+        "latency_ci95_ms": response.milliseconds(intervals),
         "ci_method": method,
         "latency_hdr": service.encode(),
         "stages_ms": measurement.stage_means(),
         "stage_n": measurement.instrumented,
         "telemetry": means,
+        **response.fields(measurement, runner.unserved, facts.configuration.options.seed),
         "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
-    }
-
-
-def latency(service: Histogram) -> dict[str, float | None]:
-    """Summaries of a distribution, ms; null where it is empty (every request was instrumented and kept apart)."""
-    if not service.n:
-        return {"mean": None, **dict.fromkeys(QUANTILES), "max": None}
-    quantiles = service.quantiles(list(QUANTILES.values()))
-    return {
-        "mean": service.mean / 1e6,
-        **{name: value / 1e6 for name, value in zip(QUANTILES, quantiles, strict=True)},
-        "max": service.max / 1e6,
     }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
-from ..backends.load import parse_closed
 from ..backends.protocol import Message
 from .measurement import Measurement, TickNumbers
 from .plan import Task
@@ -58,6 +58,7 @@ class Runner:
         self.error: MeasureError | None = None
         self.reason = ""
         self.reusable = False  # after the end: whether the worker can take another run
+        self.unserved = 0  # arrivals of an open loop that were given up at its end
         self._emit, self._now = emit, now
         self._hang_s = hang_s
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
@@ -106,12 +107,13 @@ class Runner:
         elif say == "loaded":
             self._loaded(message)
         elif say == "measuring":
-            self.measurement.begin(message["t"])
+            self.measurement.begin(message["t"], loads.parse(self.facts.configuration.load).rate)
             self._enter("measure", cold_start=self.facts.cold_start)
         elif say == "stopped":
             self.reason, self.reusable = message["reason"], True
             self._end()
         elif say == "error":
+            self.unserved = message["unserved"]
             error = MeasureError.from_dict(message)
             error.detail = "\n".join(filter(None, (error.detail, self.worker.captured())))
             self.reusable = bool(message.get("alive"))
@@ -137,9 +139,7 @@ class Runner:
             text = f"FALLBACK: {message['fallback']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         options = asked.options
-        self.worker.send(
-            "run", run=self.run, slots=parse_closed(asked.load), seed=options.seed, gc=options.gc
-        )
+        self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
         self._started = True
 
     def tick(self) -> TickNumbers:
