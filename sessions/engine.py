@@ -25,7 +25,7 @@ from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, 
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
-from .store import Place
+from .store import Place, last_run
 from .workers import Workers
 from .writer import SegmentWriter
 
@@ -62,11 +62,12 @@ class Engine:
             metrics=[as_metric(spec) for spec in self._table], infertop=__version__, pid=os.getpid(), host=facts(),
             gpus=nvml.facts(), gpu_status=nvml.reason(), driver=nvml.driver, command=settings.command, recording=place.recording,
         )  # fmt: skip
+        before = last_run(place)
         self.writer = SegmentWriter(place.path, self.header)
         self.state = SessionState()
         self.state.apply(self.header)
         self._nowhere = False
-        self._runs = 0
+        self._runs = before
         self._ticks = 0
         self._next_tick = clock.monotonic + self.header.interval
         self._per_second = max(1, round(1 / settings.interval_s))

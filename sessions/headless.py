@@ -12,8 +12,10 @@ from types import FrameType
 
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
-from . import store
+from ..telemetry.host import facts
+from . import store, sweep
 from .engine import Engine
+from .expected import Expected, earlier
 from .plan import Task, describe
 from .prober import probe
 from .records import Header
@@ -26,12 +28,14 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """For a person who waits: what happens, how far the task is (None: cannot be told), and which task of how many it is, from 0."""
+    """For a person who waits: what happens, how far the task is (None: cannot be told), which task of how many it is, from 0, and how
+    long all the rest takes, s (None: nobody knows)."""
 
     text: str
     fraction: float | None
     task_index: int
     task_count: int
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +84,49 @@ class Interruption:
 
 
 def measure(
-    tasks: Sequence[Task], settings: EngineSettings, progress: Callable[[Progress], None]
+    tasks: Sequence[Task],
+    settings: EngineSettings,
+    progress: Callable[[Progress], None],
+    known: Sequence[Result] = (),
 ) -> Measured:
-    """Run every task and return what was measured. Raises MeasureError only where no session can be made at all."""
+    """Run every task and return what was measured. `known` are the results of the first tasks, which a resumed session has already.
+
+    Raises MeasureError only where no session can be made at all.
+    """
     names = {task.configuration.environment for task in tasks}
     available = {name: {a.name: a for a in probe(settings.python(name))} for name in names}
-    model = tasks[0].configuration.model
-    place = store.create(model, settings.sessions_dir, settings.name, recording=settings.recording)
+    title = settings.title or tasks[0].configuration.model
+    # One run needs no forecast, and nobody's other sessions are read for it.
+    expected = earlier(settings.sessions_dir, facts()) if len(tasks) > 1 else Expected()
+    course = sweep.Course(sweep.digest(tasks, settings.environments), tasks, expected, len(known))
+    place = store.create(title, settings.sessions_dir, settings.name, recording=settings.recording)
     engine = Engine(settings, place)
     reason = "all was measured"
     try:
         with Interruption(engine) as interruption:
-            for index, task in enumerate(tasks):
-                _one(
-                    engine,
-                    task,
-                    available[task.configuration.environment],
-                    progress,
-                    index,
-                    len(tasks),
-                    interruption,
+            engine.say(sweep.KIND, course.text(), **course.data())
+            for task in tasks[len(known) :]:
+                course.begin()
+                whole = _one(
+                    engine, task, available[task.configuration.environment], progress, course, interruption
                 )
+                if whole:
+                    course.end(engine.results[-1])
+                    run = engine.results[-1]["run"]
+                    engine.say(sweep.KIND, course.text(), ended=run, **course.data())
                 if interruption.signal is not None:
                     reason = f"ended by {signal.Signals(interruption.signal).name}"
                     break
     finally:
         engine.close(reason)
-    return Measured(place.name, engine.header, engine.results, interruption.signal)
+    return Measured(place.name, engine.header, [*known, *engine.results], interruption.signal)
 
 
 def _one(
     engine: Engine, task: Task, available: dict[str, Availability], progress: Callable[[Progress], None],
-    index: int, count: int, interruption: Interruption,
-) -> None:  # fmt: skip
+    course: sweep.Course, interruption: Interruption,
+) -> bool:  # fmt: skip
+    """Measure one task; False where it was stopped before its end."""
     backend = available.get(task.configuration.backend)
     if backend is not None and not (backend.usable or backend.falls_back):
         engine.refuse(
@@ -122,15 +136,17 @@ def _one(
             ),
             "unavailable",
         )
-        return
+        return True
     try:
         runner = engine.start(task)
     except MeasureError as error:
         engine.refuse(task, error, "failed")
-        return
+        return True
     title = describe(task.configuration)
+    index, count = course.done, len(course.tasks)
     while engine.runner is runner:
         engine.step()
+        course.watch(runner.phase)
         fraction = None
         if runner.measuring:
             measurement = runner.measurement
@@ -139,6 +155,8 @@ def _one(
                 if task.requests
                 else measurement.measured_s / (task.duration_s or 1)
             )
-        progress(Progress(f"{title}: {PHASE_WORDS[runner.phase]}", fraction, index, count))
+        text = f"{title}: {PHASE_WORDS[runner.phase]}"
+        progress(Progress(text, fraction, index, count, course.left() if count > 1 else None))
         if interruption.signal is not None:
             runner.stop()
+    return not runner.stopped

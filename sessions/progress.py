@@ -6,7 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, TextIO
 
-from . import texts
+from . import texts, units
 
 if TYPE_CHECKING:
     from .headless import Progress
@@ -35,12 +35,14 @@ class ProgressLine:
             self._stream.flush()
 
     def line(self, progress: Progress) -> str:
-        """`2/6 ███░░░ 30 %  onnxruntime-cpu · fp32 · …: measuring`."""
+        """`2/6 ███░░░ 30 % 2 min 10 s left onnxruntime-cpu · fp32 · …: measuring`."""
         parts = [f"{progress.task_index + 1}/{progress.task_count}"] if progress.task_count > 1 else []
         if progress.fraction is not None:
             share = min(max(progress.fraction, 0.0), 1.0)
             done = round(share * BAR)
             parts.append(f"{self._full * done}{self._empty * (BAR - done)} {share * 100:3.0f} %")
+        if progress.left_s is not None:
+            parts.append(f"{units.duration(round(progress.left_s))} left")
         return " ".join([*parts, texts.line(progress.text)])
 
     def __enter__(self) -> ProgressLine:

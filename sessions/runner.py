@@ -166,6 +166,11 @@ class Runner:
         duration = None if self.task.duration_s is None else round(self.task.duration_s * 1e9)
         self.worker.send("measure", run=self.run, duration=duration, requests=self.task.requests)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it ended because somebody wanted it to, before all was measured."""
+        return self.reason == "stop" or (self.error is not None and self.error.kind == "stopped")
+
     def check_hang(self) -> None:
         """Once a second: a worker that says, prints and computes nothing is given up."""
         activity = self.worker.activity()

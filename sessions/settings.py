@@ -14,6 +14,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     recording: bool = True
     sessions_dir: str | None = None
     name: str | None = None
+    title: str = ""  # what a session without a name is called after; empty: the model
     interval_s: float = 0.25
     command: list[str] = []
     hang_s: float = 60.0

@@ -14,7 +14,7 @@ from ..backends.errors import MeasureError
 from .latency import number
 from .liveness import is_live
 from .places import make_sessions_directory, runtime_directory, sessions_directory, socket_path
-from .reader import SUFFIX, read_header
+from .reader import SUFFIX, Segment, read_header
 from .records import Run
 from .session import Session, segment_paths
 from .texts import line
@@ -211,6 +211,15 @@ def _began(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
+
+
+def last_run(place: Place) -> int:
+    """The number of the newest run in the segments that the session of `place` has already; 0 where there is none."""
+    newest = 0
+    for path in segments_of(Found(place.name, place.sessions / place.name)):
+        with contextlib.suppress(MeasureError), Segment(path) as segment:
+            newest = max([newest, *(record.run for record in segment.runs)])
+    return newest
 
 
 def resolve(text: str | None = None, sessions_dir: str | Path | None = None) -> Found:

@@ -1,0 +1,138 @@
+"""How long runs will take: what earlier runs on this machine took to load and to warm up, and how fast they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
+from ..telemetry.warmup import parse_rule
+from . import store
+from .latency import number
+from .plan import AUTO_WARMUP_S, Task
+from .records import Header, Run
+from .session import Session
+
+NEWEST = 20
+"""So many sessions are looked through: their run records are read, not their ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a run took; None where it is not known."""
+
+    load: float | None  # s, from its start to its warm-up: a new worker, import, export, load, build
+    warmup: float | None  # s
+    rate: float | None  # measured requests/s
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds of a run, None where requests are counted that nobody has timed; `whole`: loading is in it."""
+
+    seconds: float | None
+    whole: bool
+
+
+class Expected:
+    """What is known of the times. What is learnt last counts."""
+
+    def __init__(self) -> None:
+        self._same: dict[Hashable, Taken] = {}  # by everything that is measured
+        self._near: dict[Hashable, Taken] = {}  # by what is loaded
+
+    def learn(self, configuration: Configuration, taken: Taken) -> None:
+        """Take what a run took; what it does not say keeps its last value."""
+        for known, key in ((self._same, _same(configuration)), (self._near, _near(configuration))):
+            old = known.get(key, _NOTHING)
+            known[key] = Taken(
+                old.load if taken.load is None else taken.load,
+                old.warmup if taken.warmup is None else taken.warmup,
+                old.rate if taken.rate is None else taken.rate,
+            )
+
+    def of(self, task: Task) -> Estimate:
+        """Loading, warm-up and measuring of a task."""
+        same = self._same.get(_same(task.configuration), _NOTHING)
+        near = self._near.get(_near(task.configuration), _NOTHING)
+        load = near.load if same.load is None else same.load
+        warmup = _warmup(task, near.warmup if same.warmup is None else same.warmup, same.rate)
+        measured = task.duration_s
+        if task.requests is not None:
+            measured = task.requests / same.rate if same.rate else None
+        seconds = None if measured is None else measured + warmup + (load or 0.0)
+        return Estimate(seconds, load is not None)
+
+
+_NOTHING = Taken(None, None, None)
+
+
+def _near(c: Configuration) -> Hashable:
+    return c.label, c.device, c.model, c.precision, c.options.compile_mode
+
+
+def _same(c: Configuration) -> Hashable:
+    return (*_near(c), c.batch or 1, tuple(sorted(c.dims.items())), c.data_path, c.load)
+
+
+def _warmup(task: Task, known: float | None, rate: float | None) -> float:
+    nanoseconds, requests = parse_rule(task.warmup)
+    if nanoseconds is not None:
+        return nanoseconds / 1e9
+    if requests is not None:
+        return requests / rate if rate else 0.0
+    return max(AUTO_WARMUP_S[0], known or 0.0)
+
+
+def machine(host: Mapping[str, Any], gpus: list[dict[str, Any]]) -> tuple[str, ...]:
+    """What tells machines apart: names change from container to container, the hardware does not."""
+    return (str(host.get("cpu")), str(host.get("cores")), *sorted(str(gpu.get("uuid")) for gpu in gpus))
+
+
+def earlier(sessions_dir: str | Path | None, host: Mapping[str, Any]) -> Expected:
+    """What the newest sessions know that were measured on processors like this machine's. A session that cannot be read says nothing."""
+    expected = Expected()
+    for found in reversed(store.sessions(sessions_dir)[:NEWEST]):
+        with contextlib.suppress(MeasureError, OSError), Session(found.path) as session:
+            if session.header is not None and _like(session.header, host):
+                learn_from(expected, session)
+    return expected
+
+
+def _like(header: Header, host: Mapping[str, Any]) -> bool:
+    return machine(header.host, []) == machine(host, [])
+
+
+def learn_from(expected: Expected, session: Session) -> None:
+    """Take the times of a session's runs."""
+    configurations: dict[int, Configuration] = {}
+    entered: dict[int, dict[str, int]] = {}
+    for t, record in session.runs:
+        entered.setdefault(record.run, {})[record.phase] = t
+        if record.phase == "start" and record.configuration is not None:
+            configurations[record.run] = record.configuration
+            if record.note:
+                entered[record.run].pop("start")  # of a parked worker: it says nothing of loading
+        elif record.phase == "end" and record.run in configurations:
+            expected.learn(configurations[record.run], taken(entered[record.run], record))
+
+
+def taken(entered: Mapping[str, int], end: Run) -> Taken:
+    """From when a run entered its phases, ns, and its result."""
+    return Taken(
+        _span(entered, "start", "warmup"), _span(entered, "warmup", "measure"), rate_of(end.result or {})
+    )
+
+
+def _span(entered: Mapping[str, int], begin: str, end: str) -> float | None:
+    return (entered[end] - entered[begin]) / 1e9 if begin in entered and end in entered else None
+
+
+def rate_of(result: Mapping[str, Any]) -> float | None:
+    """Measured requests a second."""
+    requests, seconds = number(result.get("requests")), number(result.get("duration_s"))
+    return requests / seconds if requests and seconds else None
