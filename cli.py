@@ -96,6 +96,14 @@ WORDS = [
     _option("--threads", metavar="N|all", help="Threads of CPU backends. [default: the allowed cores less one]"),
     _option("--cpu-affinity", metavar="CORES", help="Cores of the worker, as 0-3,8."),
     _option("--gc", type=click.Choice(["off", "on"]), default="off", show_default=True, help="Python's own garbage collection while measuring."),
+    _option(
+        "--agreement/--no-agreement", default=True, show_default=True,
+        help="Compare the outputs with a reference's on the CPU, before measuring.",
+    ),
+    _option(
+        "--tolerance", type=click.FloatRange(0.0, min_open=True), metavar="X",
+        help="Largest error accepted, as a share of the largest number. [default: by precision]",
+    ),
     _option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For inputs and the order of runs."),
     _option("--interval", metavar="TIME", default="250ms", show_default=True, help="One tick, 100ms to 1s."),
 ]  # fmt: skip

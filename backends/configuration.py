@@ -22,6 +22,8 @@ class Options:
     weights: str | None = None
     compile_mode: str | None = None
     backend_options: dict[str, str] = field(default_factory=dict)
+    agreement: bool = False  # compare the outputs with a reference's before measuring (the command line does)
+    tolerance: float | None = None  # largest error accepted, instead of the precision's band
     working_directory: str = "."
     cache_directory: str | None = None  # exported models and built engines; None: nothing is cached
 

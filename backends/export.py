@@ -19,7 +19,7 @@ from .backend import Report, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import file_shapes, generate
-from .models import Model, fingerprint
+from .models import Model, digest
 from .signature import Signature
 from .torch_module import CASTS, Built
 
@@ -162,21 +162,12 @@ def _key(model: Model, configuration: Configuration) -> str:
     given = file_shapes(options) or {}
     parts = {
         "model": (model.kind, model.name),
-        "weights": options.seed if weights is None else _digest(weights),
+        "weights": options.seed if weights is None else digest(weights),
         "precision": CASTS.get(configuration.precision),
         "shapes": [sorted(options.input_shapes.items()), sorted((n, g.sizes) for n, g in given.items())],
         "written by": (__version__, versions(*_TOOLS), OPSET),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _digest(path: str) -> str:
-    fingerprint(path)  # a missing file in a sentence
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _strip(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -133,6 +134,16 @@ def fingerprint(path: str) -> tuple[str, int, int]:
             "model-not-found", f"there is no file {path}", "check the path", str(error)
         ) from error
     return path, status.st_size, status.st_mtime_ns
+
+
+def digest(path: str) -> str:
+    """SHA-256 of a file's contents. Raises MeasureError kind "model-not-found"."""
+    fingerprint(path)
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _torchvision(text: str) -> Model:

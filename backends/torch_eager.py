@@ -78,6 +78,7 @@ class TorchEager:
             tables=self._built.tables,
             libraries=versions(*DISTRIBUTIONS),
             threads=threads,
+            native=self._built.native,
         )
         return self._known
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,7 @@ class Built:
     flexible: bool  # the declared sizes are examples: a module takes others
     tables: dict[str, int] = field(default_factory=dict)
     program: Any = None  # the torch.export program, where the model is one
+    native: str = "fp32"  # the precision in which it was made
 
 
 def runtime() -> Any:
@@ -50,6 +52,13 @@ def runtime() -> Any:
 
 def build(model: Model, options: Options) -> Built:
     """Make the module that `model` names. torch has been imported."""
+    built = _build(model, options)
+    types = {str(value.dtype) for value in built.module.parameters()}
+    native = "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
+    return replace(built, native=native)
+
+
+def _build(model: Model, options: Options) -> Built:
     if model.kind == "onnx":
         raise MeasureError(
             "unsupported",
@@ -66,12 +75,22 @@ def build(model: Model, options: Options) -> Built:
         program, declared, call = load_program(model)
         return Built(program.module(), declared, call, flexible=False, program=program)
     if model.kind == "factory":
+        _seed(options.seed)
         module, example = factory.make(model.text, options)
         return replace(_with_example(module, example, model, options), module=module.eval())
     module = zoo.build(model, options)
     if options.weights is not None:
         weigh(module, model, options)
     return Built(module.eval(), zoo.declared(model), _positional, flexible=True)
+
+
+def _seed(seed: int) -> None:
+    """Random weights are then the same in every process that makes the model, the reference's included."""
+    import torch
+
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
 
 
 def signature(built: Built, configuration: Configuration) -> Signature:

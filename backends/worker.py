@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from . import loads, protocol, registry
-from .backend import Backend, describe
+from . import loads, protocol, reference, registry
+from .backend import Backend, Inputs, Loaded, describe
 from .closed import ClosedLoop
 from .configuration import Configuration
 from .errors import MeasureError
@@ -118,7 +119,26 @@ class Worker:
         self._once(1 % len(sets))
         first = time.monotonic_ns()
         cold = self._cold_start(ready, built - before, first - built) if began_anew else None
-        self.say("loaded", t=first, cold_start=cold, **describe(loaded))
+        checks = self._checks(configuration, loaded, sets)
+        self.say("loaded", t=first, cold_start=cold, **{**describe(loaded), **checks})
+
+    def _checks(self, configuration: Configuration, loaded: Loaded, sets: Sequence[Inputs]) -> dict[str, Any]:
+        """Whether the outputs are right, and what a plain call takes: before the warm-up, so that no request beside them counts."""
+        agreement = None
+        if configuration.options.agreement:
+            self._report("check")
+            assert self._backend is not None
+            agreement = reference.check(configuration, loaded, sets, self._backend)
+        return {
+            "agreement": agreement,
+            "runtime": loaded.runtime | self._asked("runtime", {}),
+            "control": self._asked("control", None),
+        }
+
+    def _asked(self, name: str, default: Any) -> Any:
+        """What the backend says by a method that it need not have."""
+        method = getattr(self._backend, name, None)
+        return default if method is None else method()
 
     def _once(self, index: int) -> None:
         assert self._backend is not None
@@ -167,11 +187,12 @@ class Worker:
             t=ended.last,
             reason=ended.reason,
             unserved=ended.unserved,
+            runtime=self._asked("runtime", {}),
         )
 
     def _order(self, loop: Loop, order: protocol.Message) -> None:
         if order["do"] == "measure":
-            begun = loop.measure(order["duration"], order["requests"], order["rate"])
+            begun = loop.measure(order["duration"], order["requests"], order.get("rate"))
             self.say("measuring", run=order["run"], t=begun)
         elif isinstance(loop, OpenLoop):
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))

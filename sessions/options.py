@@ -8,6 +8,7 @@ them ends in a MeasureError.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from ..backends.shapes import parse_input_shape
 from ..telemetry.warmup import parse_rule
 from . import interpreters, processors, units
 from .interpreters import Probe
-from .plan import Choice, Plan, Task, combine, make_tasks
+from .plan import Choice, Plan, Skipped, Task, combine, make_tasks
 
 PRECISIONS = ("native", "fp32")
 """What every backend has."""
@@ -59,19 +60,30 @@ class Words:
     threads: str | None = None
     cpu_affinity: str | None = None
     gc: str = "off"
+    agreement: bool = True
+    tolerance: float | None = None
     seed: int = 0
     interval: str = "250ms"
     cache_directory: str | None = None
     working_directory: str = field(default_factory=os.getcwd)
 
 
-def plan(model: str, words: Words, probe: Probe, repeats: int = 1) -> tuple[Plan, dict[str, str]]:
-    """The plan of `infertop run` and the interpreters that it needs. `probe` is asked only where the words
-    leave the backend open."""
-    found = models.resolve(model, words.working_directory)
+def plan(
+    names: Sequence[str], words: Words, probe: Probe, repeats: int = 1
+) -> tuple[Plan, dict[str, str]]:
+    """The plan of `infertop run` for these models and the interpreters that it needs. `probe` is asked only
+    where the words leave the backend open."""
     environments = interpreters.environments(words.python)
-    choices, skipped = interpreters.choose(words.backend, found, environments, probe, _device(words.device))
-    configurations = _combined(model, found, choices, words)
+    probe = functools.cache(probe)
+    configurations: tuple[Configuration, ...] = ()
+    skipped: dict[Skipped, None] = {}
+    for name in names:
+        model = models.resolve(name, words.working_directory)
+        choices, left_out = interpreters.choose(
+            words.backend, model, environments, probe, _device(words.device)
+        )
+        configurations += _combined(name, model, choices, words)
+        skipped |= dict.fromkeys(left_out)
     duration_s, requests = length(words, DEFAULT_DURATION_S)
     tasks = make_tasks(
         configurations,
@@ -184,6 +196,8 @@ def options(words: Words) -> Options:
         input_shapes=dict(parse_input_shape(word) for word in words.input_shape),
         weights=_file(words.weights, "--weights"),
         backend_options=dict(_backend_option(word) for word in words.backend_option),
+        agreement=words.agreement,
+        tolerance=words.tolerance,
         working_directory=words.working_directory,
         cache_directory=words.cache_directory,
     )

@@ -44,6 +44,9 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     result["cold_start_s"] = {name: (facts.cold_start or {}).get(name) for name in result["cold_start_s"]}
     result["cache"] = facts.loaded.get("cache")
     result["placement"] = facts.loaded.get("placement")
+    result["agreement"] = facts.loaded.get("agreement")
+    result["control"] = facts.loaded.get("control")
+    result["runtime"] = (facts.loaded.get("runtime") or {}) | facts.runtime
     result["dropped"] = runner.worker.ring.dropped
     if facts.settled is not None:
         result["warmup"] = {
@@ -82,10 +85,10 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "latency_ci95_ms": response.milliseconds(intervals),
         "ci_method": method,
         "latency_hdr": service.encode(),
+        **response.fields(measurement, runner.unserved, facts.configuration.options.seed),
         "stages_ms": measurement.stage_means(),
         "stage_n": measurement.instrumented,
         "telemetry": means,
-        **response.fields(measurement, runner.unserved, facts.configuration.options.seed),
         "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),

@@ -146,7 +146,7 @@ def _flat(result: Result) -> dict[str, object]:
         row[f"{stage}_mean_ms"] = (value or {}).get("mean")
     row |= {f"cold_start_{phase}_s": (result["cold_start_s"] or {}).get(phase) for phase in COLD_START}
     row |= {name: result[name] for name in _REST}
-    for name in ("max_rel", "within_band"):
+    for name in ("max_rel", "mean_abs", "cosine", "top1", "within_band"):
         row[f"agreement_{name}"] = (result["agreement"] or {}).get(name)
     row["pareto"] = result.get("pareto")
     return row | dict(result["telemetry"] or {})
@@ -204,11 +204,18 @@ def _heading(name: str) -> str:
 
 
 def _agreement(result: Result) -> str:
-    """The largest relative difference from the reference's outputs; `off` where that is outside the precision's band."""
+    """Whether the outputs agree with the reference's within the precision's band."""
+    within = (result["agreement"] or {}).get("within_band")
+    return units.UNKNOWN if within is None else "agrees" if within else "differs"
+
+
+def agreement_line(result: Result) -> str:
+    """Why outputs differ, or could not be compared; empty where they agree."""
     found = result["agreement"] or {}
-    if found.get("max_rel") is None:
-        return units.UNKNOWN
-    return f"{'off ' if found.get('within_band') is False else ''}{found['max_rel']:.1e}"
+    if not found.get("reason"):
+        return ""
+    name = f"outputs differ from {found['reference']}: " if found.get("within_band") is False else "outputs not compared: "
+    return texts.line(name + found["reason"])
 
 
 def _energy(result: Result) -> str:
@@ -253,7 +260,7 @@ def _columns(
         ("n", lambda r: units.count(r["requests"]), True),
     ]
     if any(r["agreement"] for r in results):
-        columns.append(("agreement", _agreement, True))
+        columns.append(("outputs", _agreement, False))
     if any(r["energy_j_per_sample"] is not None for r in results):
         columns.append(("mJ/sample", _energy, True))
     columns += [
@@ -283,6 +290,9 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
         f"{scope_of(r, model=several)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
         for r in results
         if r["stability_reasons"]
+    ]
+    lines += [
+        f"{scope_of(r, model=several)}: {agreement_line(r)}" for r in results if agreement_line(r)
     ]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"

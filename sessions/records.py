@@ -10,8 +10,8 @@ from ..backends.configuration import Configuration
 
 FORMAT = "1.0"
 
-PHASES = ("start", "import", "export", "load", "build", "warmup", "measure", "end")
-"""What a run goes through, in order; `export` and `build` only where the backend has them."""
+PHASES = ("start", "import", "export", "load", "build", "check", "warmup", "measure", "end")
+"""What a run goes through, in order; `export` and `build` only where the backend has them, `check` where outputs are compared."""
 
 STAGES = ("host", "h2d", "compute", "d2h", "gap", "enqueue")
 

@@ -108,6 +108,8 @@ def blank_result(
         "warmup": None,
         "dropped": 0,
         "placement": None,
+        "runtime": {},
+        "control": None,
         "repeats": [],
     }
 
@@ -190,6 +192,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         },
         "telemetry": _telemetry(good),
         "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),
+        "agreement": _agreement(good),
         **_stability(good),
         "dropped": sum(r["dropped"] or 0 for r in repeats),
         "repeats": list(repeats),
@@ -312,6 +315,16 @@ def _stability(good: Sequence[Result]) -> dict[str, Any]:
     lowered = [r for r in good if r["stability"] == letter]
     share = [] if len(lowered) == len(good) else [f"{len(lowered)} of {len(good)} repeats are {letter}"]
     return {"stability": letter, "stability_reasons": [*share, *lowered[0]["stability_reasons"]]}
+
+
+def _agreement(good: Sequence[Result]) -> dict[str, Any] | None:
+    """The worst of the repeats: outputs that differ once are not trusted."""
+    known: list[dict[str, Any]] = [r["agreement"] for r in good if r["agreement"]]
+    for verdict in (False, None, True):
+        same = [a for a in known if a.get("within_band") is verdict]
+        if same:
+            return max(same, key=lambda a: a.get("max_rel") or 0.0)
+    return None
 
 
 def _telemetry(good: Sequence[Result]) -> dict[str, float | None]:

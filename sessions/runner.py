@@ -21,7 +21,8 @@ HANG_S = 60.0
 
 PHASE_WORDS = {
     "start": "starting", "import": "importing its runtime", "export": "exporting the model", "load": "loading the model",
-    "build": "building the model", "warmup": "warming up", "measure": "measuring", "end": "ending",
+    "build": "building the model", "check": "comparing its outputs with the reference's",
+    "warmup": "warming up", "measure": "measuring", "end": "ending",
 }  # fmt: skip
 
 
@@ -34,6 +35,7 @@ class Facts:
     cold_start: dict[str, float | None] | None = None
     settled: bool | None = None
     warmup_text: str = ""
+    runtime: dict[str, Any] = field(default_factory=dict)  # as the worker said when the run ended
 
 
 class Runner:
@@ -57,8 +59,8 @@ class Runner:
         self.ended = False
         self.error: MeasureError | None = None
         self.reason = ""
-        self.reusable = False  # after the end: whether the worker can take another run
         self.unserved = 0  # arrivals of an open loop that were given up at its end
+        self.reusable = False  # after the end: whether the worker can take another run
         self._emit, self._now = emit, now
         self._hang_s = hang_s
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
@@ -110,10 +112,11 @@ class Runner:
             self.measurement.begin(message["t"], loads.parse(self.facts.configuration.load).rate)
             self._enter("measure", cold_start=self.facts.cold_start)
         elif say == "stopped":
+            self.facts.runtime = message.get("runtime") or {}
             self.reason, self.reusable = message["reason"], True
+            self.unserved = message["unserved"]
             self._end()
         elif say == "error":
-            self.unserved = message["unserved"]
             error = MeasureError.from_dict(message)
             error.detail = "\n".join(filter(None, (error.detail, self.worker.captured())))
             self.reusable = bool(message.get("alive"))
@@ -135,6 +138,10 @@ class Runner:
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"], threads=message["threads"], cache=message["cache"],
         )  # fmt: skip
+        agreement = message.get("agreement") or {}
+        if agreement.get("within_band") is False:
+            text = f"DIFFERS from {agreement['reference']}: {agreement['reason']}"
+            self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         if message["fallback"]:
             text = f"FALLBACK: {message['fallback']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
@@ -164,7 +171,7 @@ class Runner:
         if not end.settled:
             self._emit(Event(t=self._now(), kind="warmup", text=end.reason, level="warn", run=self.run))
         duration = None if self.task.duration_s is None else round(self.task.duration_s * 1e9)
-        self.worker.send("measure", run=self.run, duration=duration, requests=self.task.requests)
+        self.worker.send("measure", run=self.run, duration=duration, requests=self.task.requests, rate=None)
 
     @property
     def stopped(self) -> bool:

@@ -311,7 +311,11 @@ def _headline(runs: list[Run]) -> str:
     for run in runs:
         if run.configuration is not None:
             labels[run.run] = line(run.configuration.label, 100)
-        rate = number((run.result or {}).get("throughput"))
+        result = run.result or {}
+        rate = number(result.get("throughput"))
+        agreement = result.get("agreement")
+        if isinstance(agreement, dict) and agreement.get("within_band") is False:
+            continue  # a wrong answer is not fast
         if rate is not None and rate > best[0]:
             best = (rate, f"{labels.get(run.run, '?')} {significant(rate)} samples/s")
     return best[1]

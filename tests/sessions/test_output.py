@@ -94,17 +94,19 @@ def swept() -> list[dict[str, Any]]:
     """Three results of a GPU sweep, one of which computes something else."""
     agreement = {"reference": "onnxruntime-cpu", "max_rel": 1.23e-3, "within_band": True}
     fast = result("onnxruntime-cuda", agreement=agreement, energy_j_per_sample=0.01234, pareto=True)
-    off = result("torch-compile", agreement={**agreement, "max_rel": 0.5, "within_band": False}, pareto=False)
+    differs = {**agreement, "max_rel": 0.5, "within_band": False, "reason": "the error is 0.5"}
+    off = result("torch-compile", agreement=differs, pareto=False)
     return [fast, off, result("torch-eager", throughput=10.0, pareto=False)]
 
 
 def test_a_sweep_shows_agreement_energy_and_the_front() -> None:
     assert output.as_text(document(*swept())) == (
-        "configuration            p50 ms  p99 ms  samples/s       n    agreement  mJ/sample  stability  Pareto\n"
-        "onnxruntime-cuda/fp32/8    3.40    4.12      2 346  12 345      1.2e-03       12.3  A          *\n"
-        "torch-compile/fp32/8       3.40    4.12      2 346  12 345  off 5.0e-01          –  A\n"
-        "torch-eager/fp32/8         3.40    4.12      10.00  12 345            –          –  A\n"
+        "configuration            p50 ms  p99 ms  samples/s       n  outputs  mJ/sample  stability  Pareto\n"
+        "onnxruntime-cuda/fp32/8    3.40    4.12      2 346  12 345  agrees        12.3  A          *\n"
+        "torch-compile/fp32/8       3.40    4.12      2 346  12 345  differs          –  A\n"
+        "torch-eager/fp32/8         3.40    4.12      10.00  12 345  –                –  A\n"
         "* on the Pareto front: nothing else here of this model and size has a lower p50 and more samples/s\n"
+        "torch-compile/fp32/8: outputs differ from onnxruntime-cpu: the error is 0.5\n"
     )
     rows = list(csv.DictReader(io.StringIO(output.as_csv(document(*swept())))))
     assert [r["pareto"] for r in rows] == ["True", "False", "False"]
