@@ -24,6 +24,7 @@ class Options:
     backend_options: dict[str, str] = field(default_factory=dict)
     agreement: bool = False  # compare the outputs with a reference's before measuring (the command line does)
     tolerance: float | None = None  # largest error accepted, instead of the precision's band
+    trust_engine: bool = False  # whether a TensorRT engine that somebody else wrote may be loaded
     working_directory: str = "."
     cache_directory: str | None = None  # exported models and built engines; None: nothing is cached
 

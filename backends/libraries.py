@@ -9,7 +9,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _DYNAMIC_SECTION, _DT_NEEDED = 6, 1
@@ -56,6 +56,26 @@ def _wheel_folders() -> Iterator[Path]:
         base = Path(place or ".")
         yield from base.glob("nvidia/*/lib")
         yield from base.glob("torch/lib")
+        yield from base.glob("tensorrt_libs")
+
+
+def found(names: Iterable[str]) -> list[Path]:
+    """Where wheels have these libraries; those that none has are left out."""
+    folders = list(_wheel_folders())
+    return [folder / name for name in names for folder in folders if (folder / name).exists()]
+
+
+def source(name: str) -> str:
+    """What brings a library of that name: the major version in it decides, since one of another major is another library."""
+    stem, _, version = name.partition(".so.")
+    major = version.split(".")[0]
+    if major.isdigit() and stem in ("libnvinfer", "libnvonnxparser", "libnvinfer_plugin"):
+        return f"pip install 'tensorrt>={major},<{int(major) + 1}'"
+    if major.isdigit() and stem.startswith("libcudnn"):
+        # cuDNN 8 was built for CUDA 11 and 12 only.
+        cuda = 13 if int(major) > 8 else 12
+        return f"pip install 'nvidia-cudnn-cu{cuda}>={major},<{int(major) + 1}', or an onnxruntime-gpu for the cuDNN that is here"
+    return "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
 def _loads(name: str) -> bool:

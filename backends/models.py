@@ -14,6 +14,9 @@ from .errors import MeasureError
 from .registry import nearest
 
 FILE_KINDS = {".onnx": "onnx", ".pt2": "pt2"}
+ENGINE_SUFFIXES = (".plan", ".engine")
+"""TensorRT engines: native code, so taken where they are named and trusted, and never offered."""
+
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _REGISTERED = re.compile(r'@register_model\((?:name="(\w+)")?\).*?\ndef (\w+)\(', re.DOTALL)
 _LOOK_AT_MOST = 5000  # directory entries visited in search of files near by
@@ -33,7 +36,7 @@ class Model:
     """What the person's text means."""
 
     text: str
-    kind: str  # "zoo", "torchvision", "factory", "onnx" or "pt2"
+    kind: str  # "zoo", "torchvision", "factory", "onnx", "pt2" or "engine"
     path: str | None  # absolute, for files
     name: str  # short title: without folder, suffix and prefix
 
@@ -64,7 +67,8 @@ def resolve(text: str, working_directory: str = ".") -> Model:
     if path.is_dir():
         return _directory(text, path)
     if path.exists():
-        kind = FILE_KINDS.get(path.suffix.lower())
+        engine = "engine" if path.suffix.lower() in ENGINE_SUFFIXES else None
+        kind = FILE_KINDS.get(path.suffix.lower(), engine)
         if kind is None:
             raise MeasureError(
                 "model-not-found",
@@ -83,6 +87,8 @@ def default_backend(model: Model, usable: Iterable[str]) -> str:
     wanted = ["torch-eager"]
     if model.kind == "onnx" or model.text == "smallcnn":
         wanted = ["onnxruntime-cuda", "onnxruntime-cpu"]
+    if model.kind == "engine":
+        wanted = ["tensorrt-rtx", "tensorrt"]
     if model.text == "smallcnn":
         wanted.append("torch-eager")
     return next(

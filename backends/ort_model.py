@@ -100,6 +100,12 @@ def _file(model: models.Model, configuration: Configuration, report: Report) -> 
         "native", "fp32", "tf32",
     ):  # fmt: skip
         return ModelFile(str(SMALLCNN), "smallcnn")
+    if model.kind == "engine":
+        raise MeasureError(
+            "unsupported",
+            f"{model.text} is a TensorRT engine, which no other runtime reads",
+            "use --backend tensorrt or tensorrt-rtx, or name the .onnx file",
+        )
     from .export import export
 
     exported = export(model, configuration, report)

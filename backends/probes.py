@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from . import libraries
+from . import libraries, trt_bindings
 from .errors import MeasureError
 from .registry import BackendInfo, all_backends
 
@@ -164,11 +164,47 @@ def _onnxruntime_cuda() -> _Finding:
     if lacking:
         return _Finding(
             f"{lacking[0]} cannot be loaded",
-            "pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            libraries.source(lacking[0]),
             finding.version,
             falls_back=True,
         )
     return dataclasses.replace(finding, device="cuda:0")
+
+
+def _onnxruntime_tensorrt() -> _Finding:
+    """The TensorRT provider's library and what it needs, beside all that the CUDA provider needs: it takes what that leaves."""
+    finding = _onnxruntime_cuda()
+    folder = onnxruntime_folder()
+    library = folder / "libonnxruntime_providers_tensorrt.so" if folder else None
+    if library is not None and library.is_file():
+        lacking = libraries.missing(library)
+        if lacking:
+            return _Finding(
+                f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version, falls_back=True
+            )
+    elif not finding.reason:
+        return _Finding(
+            "this onnxruntime has no TensorRT provider", "pip install onnxruntime-gpu", finding.version
+        )
+    return finding
+
+
+def _tensorrt(flavour: trt_bindings.Flavour) -> _Finding:
+    """The module, a driver, and a GPU that the library supports."""
+    if not any(util.find_spec(name) for name in flavour.modules):
+        return _Finding(f"{flavour.name} is not installed", flavour.fix)
+    version = version_of(*flavour.distributions)
+    gpus = _gpus()
+    if isinstance(gpus, _Finding):
+        ahead = "; --build-only --target sm_89 builds engines here all the same" if flavour.ahead else ""
+        return dataclasses.replace(gpus, fix=gpus.fix + ahead, version=version)
+    from . import cuda
+
+    capability = cuda.load().capability(0)
+    reason = trt_bindings.cannot_run(flavour, capability)
+    if reason:
+        return _Finding(f"{flavour.name} {reason}", "use onnxruntime-cuda, or tensorrt", version)
+    return _Finding(version=version, device="cuda:0")
 
 
 def _foreign() -> _Finding:
@@ -180,4 +216,7 @@ _PROBES: dict[str, Callable[[], _Finding]] = {
     "torch-compile": _torch,
     "onnxruntime-cpu": _onnxruntime,
     "onnxruntime-cuda": _onnxruntime_cuda,
+    "onnxruntime-tensorrt": _onnxruntime_tensorrt,
+    "tensorrt": lambda: _tensorrt(trt_bindings.TENSORRT),
+    "tensorrt-rtx": lambda: _tensorrt(trt_bindings.RTX),
 }

@@ -55,6 +55,23 @@ BACKENDS: tuple[BackendInfo, ...] = (
         "cuda",
         ".ort_cuda:OnnxRuntimeCuda",
     ),
+    BackendInfo(
+        "onnxruntime-tensorrt",
+        "ort-trt",
+        "ONNX Runtime, TensorRT provider",
+        "onnx",
+        "cuda",
+        ".trt_ort:OnnxRuntimeTensorRt",
+    ),
+    BackendInfo("tensorrt", "trt", "NVIDIA TensorRT", "tensorrt", "cuda", ".trt_backend:TensorRt"),
+    BackendInfo(
+        "tensorrt-rtx",
+        "trt-rtx",
+        "NVIDIA TensorRT for RTX",
+        "tensorrt-rtx",
+        "cuda",
+        ".trt_backend:TensorRtRtx",
+    ),
 )
 """Ours, in the order in which they are shown and get their digits."""
 

@@ -65,6 +65,12 @@ def _build(model: Model, options: Options) -> Built:
             f"torch does not read the ONNX file {model.text}",
             "use --backend onnxruntime-cpu, or name a factory or a .pt2 file",
         )
+    if model.kind == "engine":
+        raise MeasureError(
+            "unsupported",
+            f"torch does not read the TensorRT engine {model.text}",
+            "use --backend tensorrt or tensorrt-rtx",
+        )
     if options.weights is not None and model.kind not in ("zoo", "torchvision"):
         raise MeasureError(
             "usage",

@@ -43,6 +43,7 @@ class Worker:
         self._configuration: Configuration | None = None
         self._sets = 0
         self._marks: list[tuple[str, int]] = []
+        self._progressed = 0
 
     def say(self, what: str, **fields: Any) -> None:
         os.write(self._replies, protocol.encode({"say": what, **fields}))
@@ -94,6 +95,13 @@ class Worker:
         self._marks.append((phase, now))
         self.say("phase", phase=phase, t=now)
 
+    def _progress(self, share: float) -> None:
+        """How much of the phase is done, 0 to 1; said at most each half second."""
+        now = time.monotonic_ns()
+        if now - self._progressed >= 500_000_000:
+            self._progressed = now
+            self.say("phase", phase=self._marks[-1][0], t=now, progress=round(share, 3))
+
     def _load(self, configuration: Configuration) -> None:
         began_anew = self._backend is None
         self._marks = []
@@ -102,6 +110,8 @@ class Worker:
                 os.sched_setaffinity(0, configuration.options.cpu_affinity)
             self._report("import")
             self._backend = registry.create(configuration.backend)
+            if hasattr(self._backend, "progress"):
+                self._backend.progress = self._progress
         self._configuration = configuration
         load = loads.parse(configuration.load)
         loaded = self._backend.load(configuration, self._report)

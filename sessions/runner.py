@@ -105,7 +105,7 @@ class Runner:
     def _handle(self, message: Message) -> None:
         say = message["say"]
         if say == "phase":
-            self._enter(message["phase"])
+            self._enter(message["phase"], progress=message.get("progress"))
         elif say == "loaded":
             self._loaded(message)
         elif say == "measuring":
