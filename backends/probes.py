@@ -180,13 +180,14 @@ def _onnxruntime_tensorrt() -> _Finding:
         lacking = libraries.missing(library)
         if lacking:
             return _Finding(
-                f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version, falls_back=True
+                f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version
             )
     elif not finding.reason:
         return _Finding(
             "this onnxruntime has no TensorRT provider", "pip install onnxruntime-gpu", finding.version
         )
-    return finding
+    # What would run instead is another backend's provider: nobody is served by measuring that under this name.
+    return dataclasses.replace(finding, falls_back=False)
 
 
 def _tensorrt(flavour: trt_bindings.Flavour) -> _Finding:
