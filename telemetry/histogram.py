@@ -77,6 +77,12 @@ class Counts:
     def n(self) -> int:
         return int(self.count.sum())
 
+    @property
+    def mean(self) -> float:
+        """In whole numbers up to the division, so that it is the same bit for bit on every machine; 0.0 where there is nothing."""
+        total = self.count.astype(np.int64) @ _middle_values()[self.index].astype(np.int64)
+        return int(total) / self.n if len(self.index) else 0.0
+
 
 @functools.cache
 def _lowest_values() -> Ints:

@@ -241,3 +241,10 @@ def test_the_total_of_blobs_is_the_sum_of_their_histograms() -> None:
 def test_a_total_with_something_that_is_no_blob_is_refused() -> None:
     with pytest.raises(ValueError, match="not a histogram"):
         Counts.total([Histogram().encode(), "HISTFAAA"])
+
+
+def test_the_mean_of_compact_counts_is_that_of_the_histogram() -> None:
+    histogram = Histogram()
+    assert histogram.compact().mean == 0.0
+    histogram.record(np.random.default_rng(3).lognormal(14, 1.5, 5000).astype(np.int64))
+    assert histogram.compact().mean == pytest.approx(histogram.mean, rel=1e-12)

@@ -1,0 +1,238 @@
+"""What to do about a bottleneck, and what it would gain: a remedy that was not tried yet, bound to the action that tries it.
+
+A gain is time saved in a request, or in a sample where the remedy changes the batch. Copies are predicted from the rates that were measured
+here; a halved precision from halved bytes; what cannot be predicted is given as the most that it can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from .verdict_signals import COPY_FLOOR_NS, Finding, ms, percent
+from .verdict_window import Choice, Tried, Window
+
+WORTH = 0.05
+"""A remedy that would gain less than this share is no advice."""
+
+DATA_PATHS = ("pinned", "pinned-ready", "device")
+"""In the order in which they ask more of the caller: a copy more, an input that lies ready, a model fed from the GPU."""
+
+LARGEST_BATCH = 65_536
+
+FASTER_BACKENDS = {"torch-eager": "torch-compile"}
+"""What issues the same model's work with less of the host."""
+
+LOWER_PRECISION: dict[str, dict[str, tuple[str, ...]]] = {
+    "torch-eager": {"float32": ("fp16", "bf16")},
+    "torch-compile": {"float32": ("fp16", "bf16")},
+    "onnxruntime-cuda": {"float32": ("tf32",)},
+}
+"""By backend and the type that the inputs have now. ONNX Runtime converts no files, but has TF32 for those in float32."""
+
+LOWERED = ("tf32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`action` is the id of the screen's action, `value` what it is to be set to; an empty action is advice that no key follows.
+
+    `gain` is the predicted saving, ns, None where it cannot be told; `most`: it is the most that it can be.
+    """
+
+    action: str
+    value: str | int | None
+    choice: Choice | None
+    text: str
+    gain: float | None = None
+    share: float | None = None
+    most: bool = False
+    per: str = "request"  # or "sample"
+
+
+def advise(window: Window, finding: Finding, tried: Tried, usable: Collection[str] | None) -> Advice | None:
+    """The first remedy for the finding that is possible here, was not tried, and is worth it; `usable` are the backends of this
+    environment (None: not known).
+    """
+    for advice in _remedies(window, finding, usable):
+        if advice.choice is None:
+            return advice
+        untried = advice.choice not in tried and advice.choice != window.choice
+        if untried and (advice.share is None or advice.share >= WORTH):
+            return advice
+    return None
+
+
+def _remedies(window: Window, finding: Finding, usable: Collection[str] | None) -> Iterator[Advice]:
+    kind = finding.kind
+    if kind.startswith("transfer-"):
+        yield from _paths(window, DATA_PATHS)
+        yield from _precision(
+            window, (window.stages.h2d or 0.0) + (window.stages.d2h or 0.0), ("fp16", "bf16")
+        )
+        if window.choice.data_path != "device":
+            yield _words("send fewer or smaller bytes, or keep the data on the GPU")
+    elif kind == "launch":
+        yield from _compiled(window, usable)
+        yield from _larger_batch(window, 0.5)
+    elif kind == "host":
+        yield from _paths(window, ("pinned-ready", "device") if window.choice.data_path == "pinned" else ())
+        yield _words("prepare the input before the request is made, or on the GPU")
+    elif kind in ("compute", "memory-bandwidth"):
+        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"))
+        if kind == "memory-bandwidth":
+            yield from _compiled(window, usable)
+    elif kind == "device-bound":
+        yield from _filled(window)
+        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"))
+        yield from _compiled(window, usable)
+    elif kind == "cpu":
+        yield from _threads(window)
+        yield from _larger_batch(window, 0.8)
+    else:
+        yield from _told(window, kind)
+
+
+def _told(window: Window, kind: str) -> Iterator[Advice]:
+    """What a person has to do elsewhere."""
+    words = {
+        "fallback": "infertop backends says what is missing; onnxruntime-cpu measures the CPU by its own name",
+        "throttled-power": "raise the power limit if you may, or compare at this clock",
+        "throttled-thermal": "cool the machine; what is measured meanwhile is its cooling",
+        "contended": "wait for the others, or choose another device",
+        "underload": "a higher rate costs no latency yet",
+    }
+    if kind in words:
+        yield _words(words[kind])
+
+
+def _words(text: str) -> Advice:
+    return Advice("", None, None, text)
+
+
+def _remedy(
+    window: Window,
+    action: str,
+    value: str | int,
+    choice: Choice,
+    gain: float,
+    *,
+    most: bool = False,
+    per: str = "request",
+) -> Advice:
+    """With the prediction in the words: `pinned: about −1.1 ms, 31 %`."""
+    whole = window.service / (window.choice.batch or 1) if per == "sample" else window.service
+    share = gain / whole if whole else 0.0
+    name = (
+        f"batch {value}"
+        if action == "batch-up"
+        else f"{value} threads"
+        if action == "threads"
+        else str(value)
+    )
+    unit = " a sample" if per == "sample" else ""
+    text = f"{name}: {'at most' if most else 'about'} −{ms(gain)} ms{unit}, {percent(share)}"
+    return Advice(action, value, choice, text, gain, share, most, per)
+
+
+def _paths(window: Window, paths: tuple[str, ...]) -> Iterator[Advice]:
+    """Data paths that cost less, from the rates measured here."""
+    stages = window.stages
+    now = (stages.host or 0.0) + (stages.h2d or 0.0) + (stages.d2h or 0.0)
+    for path in paths:
+        after = _path_cost(window, path)
+        if after is not None and window.choice.data_path != path:
+            yield _remedy(
+                window, "data-path", path, replace(window.choice, data_path=path), max(0.0, now - after)
+            )
+
+
+def _path_cost(window: Window, path: str) -> float | None:
+    """ns that host and copies would take on a data path; None where a rate for it is not known."""
+    if path == "device":
+        return 0.0
+    link = window.link
+    into, out = link.ceiling("h2d"), link.ceiling("d2h")
+    if window.bytes_in is None or not into or not out:
+        return None
+    took = max(window.bytes_in / into * 1e9, COPY_FLOOR_NS)
+    took += max((window.bytes_out or 0) / out * 1e9, COPY_FLOOR_NS) if window.stages.d2h is not None else 0.0
+    if path == "pinned":
+        # The copy into the pinned buffer comes on top, at the rate of this machine's memory.
+        rate = link.staging or link.h2d_pageable
+        if rate is None:
+            return None
+        took += window.bytes_in / rate * 1e9
+    return took
+
+
+def _precision(window: Window, part: float, wanted: tuple[str, ...]) -> Iterator[Advice]:
+    """Half the bytes and at least twice the arithmetic: about half of what the part takes now."""
+    if window.choice.precision in LOWERED:
+        return
+    for precision in LOWER_PRECISION.get(window.choice.backend, {}).get(window.floats or "", ()):
+        if precision in wanted:
+            choice = replace(window.choice, precision=precision)
+            yield _remedy(window, "precision", precision, choice, part / 2)
+
+
+def _compiled(window: Window, usable: Collection[str] | None) -> Iterator[Advice]:
+    """At most what the GPU idles within compute: what it did meanwhile cannot be compiled away."""
+    backend = FASTER_BACKENDS.get(window.choice.backend)
+    if backend is None or (usable is not None and backend not in usable):
+        return
+    took = window.stages.compute or 0.0
+    busy = window.during(window.gpu.sm_active) if window.gpu else None
+    gain = took * (1 - busy / 100) if busy is not None else took / 2
+    choice = replace(window.choice, backend=backend)
+    yield _remedy(window, "backend", backend, choice, min(gain, window.service), most=True)
+
+
+def _larger_batch(window: Window, kept: float) -> Iterator[Advice]:
+    """Twice the samples for about the same work of the host: `kept` is how much of a sample's time stays."""
+    batch = window.choice.batch or 1
+    if not window.batched or 2 * batch > LARGEST_BATCH:
+        return
+    choice = replace(window.choice, batch=2 * batch)
+    gain = window.service / batch * (1 - kept)
+    yield _remedy(window, "batch-up", 2 * batch, choice, gain, per="sample")
+
+
+def _filled(window: Window) -> Iterator[Advice]:
+    """A GPU that is not full takes more samples at once: as much more as it is idle."""
+    active = window.during(window.gpu.sm_active) if window.gpu else None
+    share = window.share("compute") or 0.0
+    if active is not None:
+        yield from _larger_batch(window, 1 - share * (1 - active / 100) / 2)
+    elif window.gpu is None or window.gpu.power is None or not window.gpu.power_limit:
+        return
+    else:
+        yield from _larger_batch(
+            window, 1 - share * max(0.0, 1 - window.gpu.power / window.gpu.power_limit) / 2
+        )
+
+
+def _threads(window: Window) -> Iterator[Advice]:
+    """As many as the container's quota lets run, and no more; more of them where cores are left and those in use are full."""
+    threads, host = window.choice.threads, window.host
+    took = window.stages.compute or 0.0
+    if threads is None:
+        return
+    quota = None if host.quota is None else max(1, int(host.quota))
+    if quota is not None and threads > quota:
+        choice = replace(window.choice, threads=quota)
+        yield _remedy(window, "threads", quota, choice, took * (host.quota_held or 0.0), most=True)
+        return
+    each = None if host.worker is None else host.worker / threads
+    free = host.allowed - 1
+    if each is not None and each >= 0.8 and free > threads:
+        choice = replace(window.choice, threads=free)
+        yield _remedy(window, "threads", free, choice, took * (1 - threads / free), most=True)
+    elif each is not None and each <= 0.6 and threads > 1:
+        fewer = max(1, round(threads * each))
+        yield Advice(
+            "threads",
+            fewer,
+            replace(window.choice, threads=fewer),
+            f"{fewer} threads do the same, and leave cores free",
+        )
