@@ -104,8 +104,14 @@ WORDS = [
         "--tolerance", type=click.FloatRange(0.0, min_open=True), metavar="X",
         help="Largest error accepted, as a share of the largest number. [default: by precision]",
     ),
+    _option("--trust-engine", is_flag=True, help="Load a FILE.plan that infertop did not build: a TensorRT engine is native code."),
     _option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For inputs and the order of runs."),
     _option("--interval", metavar="TIME", default="250ms", show_default=True, help="One tick, 100ms to 1s."),
+]  # fmt: skip
+
+BUILDING = [
+    _option("--build-only", is_flag=True, help="Build the TensorRT engine, keep it in the cache, and stop: no GPU needed with tensorrt-rtx."),
+    _option("--target", metavar="sm_NN", help="With --build-only: the GPU to build for, as sm_89. [default: the one that is here]"),
 ]  # fmt: skip
 
 RECORDING = [
@@ -143,6 +149,7 @@ def _words(words: dict[str, Any]) -> Any:
 @cli.command(short_help="Measure without a screen, and print.")
 @click.argument("model")
 @options(WORDS)
+@options(BUILDING)
 @options(RECORDING)
 @click.option("--json", metavar="FILE|-", help="Write the results as JSON (schema infertop.run/1).")
 @click.option("--markdown", metavar="FILE|-", help="Write them as Markdown tables.")
@@ -182,11 +189,16 @@ def run(
     from .sessions import gates, lines, output, plan, prober
     from .sessions import options as chosen
 
+    building, target = _building(words)
     targets = {"json": json, "markdown": markdown, "csv": csv}
     output.check_targets({f"--{option}": target for option, target in targets.items()})
     typed = _words(words)
     interval_s = chosen.interval(typed)
     planned, interpreters = chosen.plan(model, typed, prober.probe, repeat)
+    if building:
+        from .sessions import building as engines
+
+        return engines.run(planned.configurations, interpreters, target, json, say)
     conditions = [gates.parse(text, chosen.full_name) for text in gate]
     gates.check(conditions, planned.configurations)
     for skipped in planned.skipped:
@@ -218,6 +230,24 @@ def _measure(
     )  # fmt: skip
     with ProgressLine(sys.stderr) as progress:
         return measure(planned.tasks, settings, progress)
+
+
+def _building(words: dict[str, Any]) -> tuple[bool, str | None]:
+    """Whether an engine is built only, and for which GPU; these two words leave `words`, and what says nothing to a build is refused."""
+    building, target = words.pop("build_only"), words.pop("target")
+    if not building:
+        if target is not None:
+            raise MeasureError("usage", "--target needs --build-only beside it", "add it, or leave --target out")
+        return False, None
+    context = click.get_current_context()
+    for name in ("markdown", "csv", "gate", "repeat", "dry_run", "resume", "name", "duration", "requests"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise MeasureError("usage", f"{option} says nothing to --build-only", f"leave {option} out")
+    # What builds engines ahead of their GPU is what a person means who names nothing.
+    words["backend"] = words["backend"] or "tensorrt-rtx"
+    return True, target
 
 
 @cli.command(_LIVE, cls=Live, hidden=True)

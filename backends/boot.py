@@ -1,6 +1,6 @@
 """Starts a part of infertop under any interpreter, with infertop installed there or not.
 
-Usage: PYTHON boot.py worker RING_FD PARENT_PID · PYTHON boot.py probe · PYTHON boot.py build · PYTHON boot.py reference PARENT_PID
+Usage: PYTHON boot.py worker RING_FD PARENT_PID · PYTHON boot.py probe · PYTHON boot.py build PARENT_PID · PYTHON boot.py reference PARENT_PID
 
 This file's folder, which Python puts first on sys.path, must go: a module of ours could hide a runtime's. `infertop` is registered
 from this file's place, so that relative imports hold.
@@ -34,6 +34,6 @@ if __name__ == "__main__":
     elif sys.argv[1] == "reference":
         importlib.import_module("infertop.backends.reference").main(int(sys.argv[2]))
     elif sys.argv[1] == "build":
-        importlib.import_module("infertop.backends.trt_ahead").main()
+        importlib.import_module("infertop.backends.trt_ahead").main(int(sys.argv[2]))
     else:
         importlib.import_module("infertop.backends.probes").main()

@@ -1,6 +1,6 @@
 """Builds an engine and runs nothing: what `--build-only` asks of an interpreter, on a machine with or without a GPU.
 
-Usage: PYTHON boot.py build, with a request as one JSON line on its input. It answers with JSON lines: `progress`, then
+Usage: PYTHON boot.py build PARENT_PID, with a request as one JSON line on its input. It answers with JSON lines: `progress`, then
 `built` or `error`. TensorRT's libraries print what they like: that goes to standard error.
 """
 
@@ -20,6 +20,7 @@ from .ort_model import OrtModel
 from .trt_backend import recipe_of, refuse
 from .trt_bindings import RTX, TENSORRT, Flavour
 from .trt_memory import open_gpu
+from .worker import die_with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +99,9 @@ def _driver(flavour: Flavour) -> cuda.Driver:
         raise MeasureError(error.kind, error.message, fix, error.detail) from error
 
 
-def main() -> None:
-    """Take one request, answer, end."""
+def main(parent: int) -> None:
+    """Take one request, answer, end; with the parent, should that end first."""
+    die_with(parent)
     replies = os.dup(1)
     os.dup2(2, 1)
 

@@ -62,6 +62,7 @@ class Words:
     gc: str = "off"
     agreement: bool = True
     tolerance: float | None = None
+    trust_engine: bool = False
     seed: int = 0
     interval: str = "250ms"
     cache_directory: str | None = None
@@ -198,6 +199,7 @@ def options(words: Words) -> Options:
         backend_options=dict(_backend_option(word) for word in words.backend_option),
         agreement=words.agreement,
         tolerance=words.tolerance,
+        trust_engine=words.trust_engine,
         working_directory=words.working_directory,
         cache_directory=words.cache_directory,
     )
