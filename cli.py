@@ -17,6 +17,8 @@ from .backends.errors import MeasureError
 if TYPE_CHECKING:
     from .sessions.headless import Measured
     from .sessions.plan import Plan
+    from .sessions.settings import EngineSettings
+    from .sessions.sweep import Resumed
 
 USAGE, INTERNAL, NOT_MEASURED, BROKEN_PIPE = 2, 70, 3, 141
 
@@ -147,7 +149,7 @@ def _words(words: dict[str, Any]) -> Any:
 
 
 @cli.command(short_help="Measure without a screen, and print.")
-@click.argument("model")
+@click.argument("model", required=False)
 @options(WORDS)
 @options(BUILDING)
 @options(RECORDING)
@@ -160,6 +162,14 @@ def _words(words: dict[str, Any]) -> Any:
     default=1,
     show_default=True,
     help="Measure each so often, interleaved and shuffled.",
+)
+@click.option("--suite", metavar="NAME", help="Instead of MODEL: seed measures smallcnn, resnet18 and mobilenet_v2, batch 32, everywhere.")
+@click.option(
+    "--resume",
+    metavar="[SESSION]",
+    is_flag=False,
+    flag_value="last",
+    help="Go on with the same command's interrupted session: what it measured is not measured again. [SESSION: last]",
 )
 @click.option(
     "--gate",
@@ -178,23 +188,23 @@ def _words(words: dict[str, Any]) -> Any:
     "--dry-run", is_flag=True, help="Say what would be measured, in which order and how long, and stop."
 )
 def run(
-    model: str, json: str | None, markdown: str | None, csv: str | None, repeat: int, gate: tuple[str, ...], inconclusive: str,
-    dry_run: bool, record: bool, sessions_dir: str | None, name: str | None, **words: Any,
+    model: str | None, json: str | None, markdown: str | None, csv: str | None, repeat: int, suite: str | None, resume: str | None,
+    gate: tuple[str, ...], inconclusive: str, dry_run: bool, record: bool, sessions_dir: str | None, name: str | None, **words: Any,
 ) -> int:  # fmt: skip
-    """Measure MODEL without a screen, print the results and exit.
+    """Measure MODEL, or a suite of models, without a screen, print the results and exit.
 
     Exit: 0 all was measured and every gate passed, 1 a gate failed, 2 usage, 3 something named could not be measured, 4 a gate was
     inconclusive, 70 internal error, 129, 130 or 143 on signals.
     """
-    from .sessions import gates, lines, output, plan, prober
+    from .sessions import gates, lines, output, prober
     from .sessions import options as chosen
 
     building, target = _building(words)
     targets = {"json": json, "markdown": markdown, "csv": csv}
     output.check_targets({f"--{option}": target for option, target in targets.items()})
-    typed = _words(words)
+    names, typed = _models(model, suite, _words(words))
     interval_s = chosen.interval(typed)
-    planned, interpreters = chosen.plan(model, typed, prober.probe, repeat)
+    planned, interpreters = chosen.plan(names, typed, prober.probe, repeat)
     if building:
         from .sessions import building as engines
 
@@ -203,33 +213,76 @@ def run(
     gates.check(conditions, planned.configurations)
     for skipped in planned.skipped:
         say(lines.sentence(f"{skipped.backend} is left out: {skipped.reason}", skipped.fix))
+    resumed = None
+    if resume is not None:
+        resumed = _resumed(resume, planned, interpreters, record, sessions_dir, name)
+        planned = resumed.plan
     if dry_run:
-        click.echo(plan.preview(planned), nl=False)
+        click.echo(_preview(planned, sessions_dir, len(resumed.results) if resumed else 0), nl=False)
         return 0
     measuring_only_on_linux()
     from .sessions.delivery import deliver
-
-    measured = _measure(planned, interpreters, interval_s, record, sessions_dir, name)
-    return deliver(measured, planned, conditions, targets, pass_inconclusive=inconclusive == "pass", say=say)
-
-
-def _measure(
-    planned: Plan,
-    interpreters: dict[str, str],
-    interval_s: float,
-    record: bool,
-    sessions_dir: str | None,
-    name: str | None,
-) -> Measured:
-    from .sessions.headless import measure
-    from .sessions.progress import ProgressLine
     from .sessions.settings import EngineSettings
 
     settings = EngineSettings(
-        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s, command=["infertop", *sys.argv[1:]]
+        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
+        command=["infertop", *sys.argv[1:]],
     )  # fmt: skip
+    measured = _measure(planned, settings, resumed)
+    return deliver(measured, planned, conditions, targets, pass_inconclusive=inconclusive == "pass", say=say)
+
+
+def _models(model: str | None, name: str | None, words: Any) -> tuple[Sequence[str], Any]:
+    """What is measured: one model, or those of a suite with the words that it adds."""
+    from .sessions import suite
+
+    if name is None:
+        if model is None:
+            raise click.UsageError("Missing argument 'MODEL'.", click.get_current_context())
+        return [model], words
+    if model is not None:
+        raise MeasureError("usage", f"--suite {name} names its models itself", f"leave {model} out")
+    found = suite.resolve(name)
+    return found.models, suite.completed(found, words)
+
+
+def _resumed(
+    session: str,
+    planned: Plan,
+    interpreters: dict[str, str],
+    record: bool,
+    sessions_dir: str | None,
+    name: str | None,
+) -> Resumed:
+    from .sessions import sweep
+
+    if name is not None or not record:
+        option = "--no-record" if name is None else "--name"
+        raise MeasureError("usage", f"--resume and {option} exclude each other", f"leave {option} out")
+    return sweep.resume(session, planned, interpreters, sessions_dir)
+
+
+def _preview(planned: Plan, sessions_dir: str | None, done: int) -> str:
+    from .sessions.expected import earlier
+    from .sessions.preview import preview
+    from .telemetry.host import facts
+
+    return preview(planned, earlier(sessions_dir, facts()), done)
+
+
+def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None) -> Measured:
+    from .sessions.headless import Measured, measure
+    from .sessions.progress import ProgressLine
+
+    known: Sequence[dict[str, Any]] = ()
+    if resumed is not None:
+        known = resumed.results
+        say(f"{len(known)} of {len(planned.tasks)} runs are measured already, in {resumed.name}")
+        if len(known) == len(planned.tasks):
+            return Measured(resumed.name, resumed.header, known)
+        settings = resumed.settings(settings)
     with ProgressLine(sys.stderr) as progress:
-        return measure(planned.tasks, settings, progress)
+        return measure(planned.tasks, settings, progress, known)
 
 
 def _building(words: dict[str, Any]) -> tuple[bool, str | None]:

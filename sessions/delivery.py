@@ -61,6 +61,8 @@ def deliver(
     if measured.header.recording:
         say(sentence(f"recorded as {measured.session}", ""))
     if measured.interrupted is not None:
+        if measured.header.recording:
+            say(f"the same command with --resume {measured.session} measures what is left")
         return 128 + measured.interrupted
     for problem in problems[1:]:
         say(sentence(problem.message, problem.fix))

@@ -71,11 +71,11 @@ class Expected:
 _NOTHING = Taken(None, None, None)
 
 
-def _near(c: Configuration) -> Hashable:
+def _near(c: Configuration) -> tuple[Hashable, ...]:
     return c.label, c.device, c.model, c.precision, c.options.compile_mode
 
 
-def _same(c: Configuration) -> Hashable:
+def _same(c: Configuration) -> tuple[Hashable, ...]:
     return (*_near(c), c.batch or 1, tuple(sorted(c.dims.items())), c.data_path, c.load)
 
 
@@ -90,7 +90,8 @@ def _warmup(task: Task, known: float | None, rate: float | None) -> float:
 
 def machine(host: Mapping[str, Any], gpus: list[dict[str, Any]]) -> tuple[str, ...]:
     """What tells machines apart: names change from container to container, the hardware does not."""
-    return (str(host.get("cpu")), str(host.get("cores")), *sorted(str(gpu.get("uuid")) for gpu in gpus))
+    uuids = sorted(str(gpu.get("uuid")) for gpu in gpus)
+    return (str(host.get("cpu")), str(host.get("cores")), *uuids)
 
 
 def earlier(sessions_dir: str | Path | None, host: Mapping[str, Any]) -> Expected:

@@ -1,4 +1,4 @@
-"""What `infertop run` is going to measure, in which order, and how long that takes at least."""
+"""What `infertop run` is going to measure, and in which order."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..backends.configuration import Configuration, Options
-from ..telemetry.warmup import parse_rule
-from . import texts, units
 
 AUTO_WARMUP_S = (3.0, 60.0)
 """The rule `auto` needs three windows of at least 1 s and gives up after 60 s (or 30 requests, where those
@@ -115,24 +113,6 @@ def make_tasks(
     return tuple(tasks)
 
 
-def least_seconds(tasks: Iterable[Task]) -> float | None:
-    """The time that warm-up and measuring take at least; None where requests are counted, whose length nobody
-    knows yet.
-
-    Loading comes on top of it: it is known only when it was done.
-    """
-    total = 0.0
-    for task in tasks:
-        if task.duration_s is None:
-            return None
-        total += task.duration_s
-        if task.warmup == "auto":
-            total += AUTO_WARMUP_S[0]
-        else:
-            total += (parse_rule(task.warmup)[0] or 0) / 1e9
-    return total
-
-
 def describe(configuration: Configuration) -> str:
     """`onnxruntime-cpu · fp32 · batch 8 · pageable · closed:1`, as headers and messages name a
     configuration."""
@@ -140,27 +120,3 @@ def describe(configuration: Configuration) -> str:
     parts += [] if configuration.batch is None else [f"batch {configuration.batch}"]
     parts += [f"{name} {size}" for name, size in configuration.dims.items()]
     return " · ".join([*parts, configuration.data_path, configuration.load])
-
-
-def preview(plan: Plan) -> str:
-    """What `--dry-run` prints: how many runs, the time, and the order."""
-    runs, kinds = len(plan.tasks), len(plan.configurations)
-    model = texts.line(plan.configurations[0].model)
-    lines = [f"{runs} run{'s' * (runs > 1)} of {kinds} configuration{'s' * (kinds > 1)} of {model}"]
-    least = least_seconds(plan.tasks)
-    first = plan.tasks[0]
-    if least is None:
-        lines.append(f"time: unknown ({units.count(first.requests)} requests a run), and loading")
-    elif first.warmup == "auto":
-        most = least + runs * (AUTO_WARMUP_S[1] - AUTO_WARMUP_S[0])
-        lines.append(
-            f"time: {units.duration(least)} to about {units.duration(most)}, as warm-up takes, and loading"
-        )
-    else:
-        lines.append(f"time: at least {units.duration(least)}, and loading")
-    width = len(str(runs))
-    repeated = any(task.repeat for task in plan.tasks)
-    for number, task in enumerate(plan.tasks, 1):
-        suffix = f" · repeat {task.repeat + 1}" if repeated else ""
-        lines.append(f"{number:>{width}}  {texts.line(describe(task.configuration))}{suffix}")
-    return "\n".join(lines) + "\n"

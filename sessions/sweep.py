@@ -25,6 +25,7 @@ from .plan import Plan, Task
 from .records import Header
 from .results import Result, blank_result
 from .session import Session
+from .settings import EngineSettings
 
 KIND = "sweep"
 
@@ -128,6 +129,10 @@ class Resumed:
     plan: Plan
     results: Sequence[Result]
     header: Header
+
+    def settings(self, settings: EngineSettings) -> EngineSettings:
+        """The settings of an engine that writes the next segment of this session."""
+        return msgspec.structs.replace(settings, sessions_dir=str(self.sessions_dir), name=self.name)
 
 
 def resume(

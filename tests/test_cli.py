@@ -55,7 +55,11 @@ class Engine:
         self.calls = 0
 
     def __call__(
-        self, tasks: Sequence[Task], settings: EngineSettings, progress: Callable[[Progress], None]
+        self,
+        tasks: Sequence[Task],
+        settings: EngineSettings,
+        progress: Callable[[Progress], None],
+        known: Sequence[dict[str, Any]] = (),
     ) -> Measured:
         self.tasks, self.settings = tasks, settings
         self.calls += 1
@@ -134,6 +138,10 @@ def test_help_names_every_command(run: Run) -> None:
         (["run", "smallcnn", "--gate", "p99<5"], "no unit"),
         (["run", "smallcnn", "--gate", "torch: p99<5ms"], "matches nothing"),
         (["run", "smallcnn", "--interval", "5s"], "100ms to 1s"),
+        (["run", "--suite", "sed"], "there is no suite sed; did you mean seed?"),
+        (["run", "smallcnn", "--suite", "seed"], "--suite seed names its models itself; leave smallcnn out"),
+        (["run", "smallcnn", "--resume", "s", "--name", "mine"], "--resume and --name exclude each other"),
+        (["run", "smallcnn", "--resume", "--no-record"], "--resume and --no-record exclude each other"),
         (["rnu"], "did you mean infertop run?"),
         (["rnu", "smallcnn"], "did you mean infertop run?"),
         (["smallcnn", "resnet18"], "there is no command smallcnn"),
@@ -282,6 +290,30 @@ def test_a_dry_run_measures_nothing(run: Run, engine: Engine) -> None:
     done = run("run", "smallcnn", "--batch", "1,8", "--repeat", "2", "--dry-run")
     assert (done.code, engine.calls) == (0, 0)
     assert done.out.startswith("4 runs of 2 configurations of smallcnn\n")
+
+
+def test_the_seeds_suite_is_three_models_under_all_that_is_usable(run: Run, engine: Engine) -> None:
+    done = run("run", "--suite", "seed", "--json", "-")
+    assert done.code == 0
+    asked = [t.configuration for t in engine.tasks]
+    assert {c.model for c in asked} == {"smallcnn", "resnet18", "mobilenet_v2"}
+    assert {(c.backend, c.batch, c.precision, c.options.compile_mode) for c in asked} == {
+        ("onnxruntime-cpu", 32, "fp32", "max-autotune")
+    }
+    document = json.loads(done.out)
+    assert [r["model"] for r in document["results"]] == ["smallcnn", "resnet18", "mobilenet_v2"]
+    assert [r["pareto"] for r in document["results"]] == [True, True, True]
+    fix = "pip install 'infertop[torch]'"
+    assert document["skipped"] == [{"backend": "torch-eager", "reason": "torch is not installed", "fix": fix}]
+    assert done.err.count("torch-eager is left out: torch is not installed") == 1
+    assert engine.settings.title == "seed"
+
+
+def test_options_beside_a_suite_count_instead_of_its_own(run: Run, engine: Engine) -> None:
+    done = run("run", "--suite", "seed", "--batch", "1,8", "--backend", "ort-cpu", "--dry-run")
+    assert (done.code, engine.calls) == (0, 0)
+    assert done.out.startswith("6 runs of 6 configurations of smallcnn, resnet18, mobilenet_v2\n")
+    assert "mobilenet_v2 · onnxruntime-cpu · fp32 · batch 8" in done.out
 
 
 def test_an_error_of_the_engine_is_a_sentence(run: Run, engine: Engine) -> None:

@@ -34,7 +34,7 @@ class Probe:
 
 
 def plan(probe: Probe | None = None, model: str = "smallcnn", **words: Any) -> tuple[Plan, dict[str, str]]:
-    return options.plan(model, Words(**words), probe or Probe())
+    return options.plan([model], Words(**words), probe or Probe())
 
 
 def refused(message: str, **words: Any) -> MeasureError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from infertop.backends.configuration import Configuration
-from infertop.sessions.plan import Choice, Plan, Task, combine, least_seconds, make_tasks, preview
+from infertop.sessions.plan import Choice, Task, combine, make_tasks
 
 
 def _configurations() -> tuple[Configuration, ...]:
@@ -56,29 +56,3 @@ def test_the_seed_decides_the_order_alone() -> None:
     configurations = _configurations()
     assert make_tasks(configurations, repeats=3, seed=1) == make_tasks(configurations, repeats=3, seed=1)
     assert make_tasks(configurations, repeats=3, seed=1) != make_tasks(configurations, repeats=3, seed=2)
-
-
-def test_the_least_time_is_warm_up_and_measuring_and_unknown_for_counted_requests() -> None:
-    configurations = _configurations()
-    assert least_seconds(make_tasks(configurations, warmup="5s", duration_s=10)) == 6 * 15
-    assert least_seconds(make_tasks(configurations, warmup="auto", duration_s=10)) == 6 * 13
-    assert least_seconds(make_tasks(configurations, warmup="100x", duration_s=10)) == 60
-    assert least_seconds(make_tasks(configurations, duration_s=None, requests=500)) is None
-
-
-def test_the_preview_says_how_many_in_which_order_and_how_long() -> None:
-    configurations = _configurations()
-    tasks = make_tasks(configurations, repeats=2, seed=0, warmup="5s", duration_s=10)
-    lines = preview(Plan(configurations, tasks)).splitlines()
-    assert lines[0] == "12 runs of 6 configurations of smallcnn"
-    assert "3 min 00 s" in lines[1]
-    assert len(lines) == 14
-    first = tasks[0].configuration
-    assert f"{first.backend} · fp32 · batch {first.batch}" in lines[2]
-    assert lines[2].endswith("repeat 1")
-    assert lines[13].endswith("repeat 2")
-    counted = make_tasks(configurations[:1], duration_s=None, requests=500)
-    text = preview(Plan(configurations[:1], counted))
-    assert "1 run of 1 configuration" in text
-    assert "unknown (500 requests a run)" in text
-    assert "repeat" not in text
