@@ -228,6 +228,7 @@ class Engine:
     def _each_second(self, runner: Runner | None) -> None:
         if runner:
             runner.check_hang()
+            runner.check_backlog()
             if runner.ended:
                 self._finish(runner)
         for text in self.workers.tidy():
@@ -257,7 +258,7 @@ class Engine:
         self._ticks += 1
         return Tick(
             t=self.now(), n=self._ticks - 1, run=runner.run if runner else 0, done=numbers.done, q=list(numbers.q) if numbers.q else None,
-            m=values, h=blobs, drops=runner.worker.ring.dropped if runner else 0, late=late,
+            m=values, h=blobs, drops=runner.worker.ring.dropped if runner else 0, late=late, backlog=numbers.backlog,
         )  # fmt: skip
 
     def close(self, reason: str) -> None:

@@ -39,9 +39,24 @@ def of_result(result: Mapping[str, Any]) -> Latency | None:
 
     Its numbers stand as they are; what it leaves out comes from its histogram.
     """
-    blob = result.get("latency_hdr")
+    return _of(result, "latency_hdr", "latency_ms", "latency_ci95_ms")
+
+
+def response_of_result(result: Mapping[str, Any]) -> Latency | None:
+    """The same of the response latency, which only an open loop has."""
+    return _of(result, "response_hdr", "response_ms", "response_ci95_ms")
+
+
+def unbounded_of_result(result: Mapping[str, Any]) -> str | None:
+    """Why the response latency of an open loop has no percentiles; None where it has, or where there is none."""
+    reason = _mapping(result.get("open_loop")).get("unbounded")
+    return reason if isinstance(reason, str) else None
+
+
+def _of(result: Mapping[str, Any], histogram: str, values: str, bounds: str) -> Latency | None:
+    blob = result.get(histogram)
     measured = _of_blob(blob) if isinstance(blob, str) else None
-    given, intervals = _mapping(result.get("latency_ms")), _mapping(result.get("latency_ci95_ms"))
+    given, intervals = _mapping(result.get(values)), _mapping(result.get(bounds))
     quantiles = []
     for i, q in enumerate(QUANTILES):
         value = nanoseconds(given.get(_NAMES[q]))

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import pareto, texts, units
+from . import load_words, pareto, texts, units
 from .gates import Judgement, scope_of
 from .lines import sentence, table
 from .results import COLD_START, LATENCY, QUANTILES, Result, several_models
@@ -149,11 +149,12 @@ def _flat(result: Result) -> dict[str, object]:
     for name in ("max_rel", "mean_abs", "cosine", "top1", "within_band"):
         row[f"agreement_{name}"] = (result["agreement"] or {}).get(name)
     row["pareto"] = result.get("pareto")
+    row |= load_words.as_row(result)
     return row | dict(result["telemetry"] or {})
 
 
-def _interval(result: Result, name: str) -> tuple[float | None, float | None]:
-    return _bounds((result["latency_ci95_ms"] or {}).get(name))
+def _interval(result: Result, name: str, which: str = "latency") -> tuple[float | None, float | None]:
+    return _bounds((result[f"{which}_ci95_ms"] or {}).get(name))
 
 
 def _bounds(interval: Sequence[float | None] | None) -> tuple[float | None, float | None]:
@@ -164,13 +165,15 @@ Column = tuple[str, Callable[[Result], str], bool]
 """Heading, cell, and whether it stands to the right as numbers do."""
 
 
-def _quantile(name: str) -> Callable[[Result], str]:
+def _quantile(name: str, which: str = "latency") -> Callable[[Result], str]:
     """The value; where n is too small for an upper bound only what it is at least, and ≈ where no interval is
     known at all."""
 
     def cell(result: Result) -> str:
-        value = (result["latency_ms"] or {}).get(name)
-        low, high = _interval(result, name)
+        value = (result[f"{which}_ms"] or {}).get(name)
+        low, high = _interval(result, name, which)
+        if value is None and which == "response" and (result["open_loop"] or {}).get("unbounded"):
+            return load_words.UNBOUNDED
         if value is None:
             return units.UNKNOWN
         if low is None:
@@ -180,10 +183,10 @@ def _quantile(name: str) -> Callable[[Result], str]:
     return cell
 
 
-def _with_interval(name: str) -> Callable[[Result], str]:
+def _with_interval(name: str, which: str = "latency") -> Callable[[Result], str]:
     def cell(result: Result) -> str:
-        low, high = _interval(result, name)
-        text = _quantile(name)(result)
+        low, high = _interval(result, name, which)
+        text = _quantile(name, which)(result)
         return text if low is None or high is None else f"{text} [{milliseconds(low)}, {milliseconds(high)}]"
 
     return cell
@@ -214,7 +217,11 @@ def agreement_line(result: Result) -> str:
     found = result["agreement"] or {}
     if not found.get("reason"):
         return ""
-    name = f"outputs differ from {found['reference']}: " if found.get("within_band") is False else "outputs not compared: "
+    name = (
+        f"outputs differ from {found['reference']}: "
+        if found.get("within_band") is False
+        else "outputs not compared: "
+    )
     return texts.line(name + found["reason"])
 
 
@@ -245,7 +252,7 @@ def _columns(
     results: Sequence[Result],
     named: Sequence[Column],
     quantiles: Sequence[str],
-    cell: Callable[[str], Callable[[Result], str]],
+    cell: Callable[..., Callable[[Result], str]],
     throughput: Callable[[Result], str],
 ) -> list[Column]:
     """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
@@ -255,6 +262,8 @@ def _columns(
         if any(r[name] != default for r in results):
             columns.append((name.replace("_", " "), itemgetter(name), False))
     columns += [(_heading(name), cell(name), True) for name in quantiles]
+    if any(r.get("open_loop") for r in results):
+        columns += [("response " + _heading(name), cell(name, "response"), True) for name in ("p50", "p99")]
     columns += [
         ("samples/s", throughput, True),
         ("n", lambda r: units.count(r["requests"]), True),
@@ -291,9 +300,8 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
         for r in results
         if r["stability_reasons"]
     ]
-    lines += [
-        f"{scope_of(r, model=several)}: {agreement_line(r)}" for r in results if agreement_line(r)
-    ]
+    lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in load_words.notes(r)]
+    lines += [f"{scope_of(r, model=several)}: {agreement_line(r)}" for r in results if agreement_line(r)]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"
 
@@ -321,9 +329,14 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
             "Pareto: on the front of p50 against samples/s, which no other result here beats in both.",
         ]
     several = several_models(results)
+    notes = [
+        f"- {_escaped(f'{scope_of(r, model=several)}: {note}')}"
+        for r in results
+        for note in load_words.notes(r)
+    ]
     errors = [f"- {_escaped(error_line(r, model=several))}" for r in results if r["error"]]
     gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
-    for block in (errors, gates):
+    for block in (notes, errors, gates):
         lines += ["", *block] if block else []
     return "\n".join(lines) + "\n"
 

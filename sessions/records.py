@@ -79,6 +79,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     assumed: dict[str, int] | None = None
     placement: dict[str, int] | None = None
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
+    unbounded: str | None = None  # with "measure", in an open loop: why the response latency has no percentiles
     libraries: dict[str, str] | None = None
     threads: int | None = None
     cache: str | None = None
@@ -99,6 +100,7 @@ class Tick(Record, tag="tick", kw_only=True, frozen=True):
     h: dict[str, str] | None = (
         None  # once a second: V2 blobs by name: service, response, stages; "warmup" before measuring
     )
+    backlog: int | None = None  # open loop, measuring: who had arrived and was not issued when the newest request was
     drops: int = 0  # ring records lost since the worker began
     late: int = 0  # ticks skipped before this one
 

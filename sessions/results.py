@@ -182,9 +182,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         "latency_ci95_ms": intervals,
         "ci_method": method,
         "latency_hdr": None if histogram is None else histogram.encode(),
-        # There is no histogram of these to add, and their percentiles are not averaged: each repeat has its
-        # own.
-        "response_ms": None,
+        **_response(good),
         "stages_ms": _stages(good),
         "stage_n": sum(r["stage_n"] or 0 for r in good),
         "cold_start_s": {
@@ -203,12 +201,12 @@ def _numbered(error: dict[str, Any] | None, index: int, of: int) -> dict[str, An
     return error and {**error, "message": f"repeat {index + 1} of {of}: {error['message']}"}
 
 
-def _pooled(good: Sequence[Result]) -> Histogram | None:
+def _pooled(good: Sequence[Result], name: str = "latency_hdr") -> Histogram | None:
     total: Histogram | None = None
     for result in good:
-        if result["latency_hdr"] is None:
+        if result[name] is None:
             continue
-        histogram = Histogram.decode(result["latency_hdr"])
+        histogram = Histogram.decode(result[name])
         if total is None:
             total = histogram
         else:
@@ -216,17 +214,17 @@ def _pooled(good: Sequence[Result]) -> Histogram | None:
     return total
 
 
-def _latency(histogram: Histogram | None, good: Sequence[Result]) -> dict[str, float | None]:
+def _latency(
+    histogram: Histogram | None, good: Sequence[Result], name: str = "latency_ms"
+) -> dict[str, float | None]:
     """Quantiles of the pooled histogram; the mean weighted by requests."""
     if histogram is None or histogram.n == 0:
         return dict.fromkeys(LATENCY)
     quantiles = histogram.quantiles(list(QUANTILES.values()))
     return {
-        "mean": _mean((r["latency_ms"]["mean"], r["requests"]) for r in good),
+        "mean": _mean((r[name]["mean"], r["requests"]) for r in good),
         **{name: value / 1e6 for name, value in zip(QUANTILES, quantiles, strict=True)},
-        "max": max(
-            (r["latency_ms"]["max"] for r in good if r["latency_ms"]["max"] is not None), default=None
-        ),
+        "max": max((r[name]["max"] for r in good if r[name]["max"] is not None), default=None),
     }
 
 
@@ -237,23 +235,26 @@ def _intervals(
     throughput: float | None,
 ) -> tuple[dict[str, Interval | None], Interval | None, str | None]:
     """Intervals of the quantiles (ms) and of the throughput, and how they were found."""
+    of_quantiles = _quantile_intervals(good, pooled, latency, "latency")
     if len(good) >= REPEATS_FOR_INTERVAL:
-        between = {
-            name: _between([r["latency_ms"][name] for r in good], latency[name], _bounds(pooled, q))
-            for name, q in QUANTILES.items()
-        }
         method = f"Student t between {len(good)} repeats"
-        return between, _between([r["throughput"] for r in good], throughput), method
-    # Too few repeats for an interval of their own: all that any of them holds possible.
-    widest = {name: _widest([_interval(r, name) for r in good]) for name in QUANTILES}
+        return of_quantiles, _between([r["throughput"] for r in good], throughput), method
     methods = list(dict.fromkeys(r["ci_method"] for r in good if r["ci_method"]))
     method = f"widest of {len(good)} repeats ({', '.join(methods)})" if methods else ""
-    return widest, _widest([r.get("throughput_ci95") for r in good]), method or None
+    return of_quantiles, _widest([r.get("throughput_ci95") for r in good]), method or None
 
 
-def _interval(result: Result, name: str) -> Interval | None:
-    found: Interval | None = (result["latency_ci95_ms"] or {}).get(name)
-    return found
+def _quantile_intervals(
+    good: Sequence[Result], pooled: Histogram | None, latency: dict[str, float | None], which: str
+) -> dict[str, Interval | None]:
+    """Those of the latency or the response, ms."""
+    if len(good) >= REPEATS_FOR_INTERVAL:
+        return {
+            name: _between([r[f"{which}_ms"][name] for r in good], latency[name], _bounds(pooled, q))
+            for name, q in QUANTILES.items()
+        }
+    # Too few repeats for an interval of their own: all that any of them holds possible.
+    return {name: _widest([(r[f"{which}_ci95_ms"] or {}).get(name) for r in good]) for name in QUANTILES}
 
 
 def _between(
@@ -289,6 +290,30 @@ def _widest(intervals: Sequence[Interval | None]) -> Interval | None:
 def _bound(values: Sequence[float | None], choose: Callable[[list[float]], float]) -> float | None:
     known = [value for value in values if value is not None]
     return choose(known) if len(known) == len(values) else None
+
+
+def _response(good: Sequence[Result]) -> Result:
+    """The response latency of an open loop, pooled; none where one of the repeats has none: its slowest would be missing."""
+    loops = [r["open_loop"] for r in good if r.get("open_loop")]
+    if not loops:
+        return {}
+    worst = max(loops, key=lambda found: (found["unbounded"] is not None, found["backlog"]))
+    found: Result = {
+        "response_ms": None,
+        "response_ci95_ms": None,
+        "response_hdr": None,
+        "open_loop": {**worst, "unserved": sum(loop["unserved"] for loop in loops)},
+    }
+    histogram = _pooled(good, "response_hdr")
+    if histogram is None or any(r["response_hdr"] is None for r in good):
+        return found
+    latency = _latency(histogram, good, "response_ms")
+    intervals = _quantile_intervals(good, histogram, latency, "response")
+    return found | {
+        "response_ms": latency,
+        "response_ci95_ms": intervals,
+        "response_hdr": histogram.encode(),
+    }
 
 
 def _stages(good: Sequence[Result]) -> dict[str, Any] | None:

@@ -19,6 +19,9 @@ from .worker_process import WorkerProcess
 HANG_S = 60.0
 """A worker hangs when for this long it says nothing, prints nothing and uses no CPU time."""
 
+TREND_S = 3.0
+"""Of an open loop shorter than this nobody says while it runs that its backlog grows."""
+
 PHASE_WORDS = {
     "start": "starting", "import": "importing its runtime", "export": "exporting the model", "load": "loading the model",
     "build": "building the model", "check": "comparing its outputs with the reference's",
@@ -65,6 +68,7 @@ class Runner:
         self._hang_s = hang_s
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self._started = False
+        self._unbounded = ""
         self._quiet_since = time.monotonic()
         self._activity = (0, 0.0)
         emit(
@@ -192,6 +196,16 @@ class Runner:
                     self.worker.captured(),
                 )
             )
+
+    def check_backlog(self) -> None:
+        """Once a second: an open loop whose backlog grows without end has no response latency, and says so once."""
+        measurement = self.measurement
+        if self._unbounded or measurement.backlog is None or measurement.measured_s < TREND_S:
+            return
+        self._unbounded = measurement.backlog.growing() or ""
+        if self._unbounded:
+            self._enter("measure", unbounded=self._unbounded)
+            self._emit(Event(t=self._now(), kind="load", text=self._unbounded, level="warn", run=self.run))
 
     def stop(self) -> None:
         """End the run: politely where requests are flowing, at once where the worker is busy loading."""

@@ -10,7 +10,15 @@ import msgspec
 
 from ..backends.configuration import Configuration
 from ..telemetry.histogram import Counts, Histogram
-from .latency import count, number, of_result, stages_of_result, summarise
+from .latency import (
+    count,
+    number,
+    of_result,
+    response_of_result,
+    stages_of_result,
+    summarise,
+    unbounded_of_result,
+)
 from .records import PHASES, STAGES, Key, Run, Tick, Verdict
 from .view import Latency, RunView
 
@@ -73,6 +81,8 @@ class RunState:
         self._waiting: dict[str, list[str]] = {}  # blobs by name, not yet in the totals
         self._recent: deque[tuple[int, str]] = deque()
         self._latency: Latency | None = None
+        self._response: Latency | None = None
+        self.backlog: int | None = None
         self._window: tuple[tuple[int, int] | None, Latency | None] = (None, None)
         self._enter(record.phase, t)
 
@@ -96,6 +106,8 @@ class RunState:
     def tick(self, tick: Tick, t: int) -> None:
         """Take a tick of this run."""
         self.drops = tick.drops
+        if tick.done:
+            self.backlog = tick.backlog
         self._unsettled += tick.done
         if tick.done and self.phase == "measure":
             self.last = t
@@ -147,8 +159,9 @@ class RunState:
     def _whole(self) -> Latency | None:
         if self._latency is _STALE:
             self._add_up()
-            service = self._totals.get("service")
+            service, response = self._totals.get("service"), self._totals.get("response")
             self._latency = summarise(service) if service else None
+            self._response = summarise(response) if response else None
         return self._latency
 
     def _lately(self, now: int) -> Latency | None:
@@ -194,6 +207,9 @@ class RunState:
             measured_s=max(measured, 0.0),
             throughput=samples / measured if measured > 0 else None,
             latency=latency,
+            response=None if record.unbounded else self._response,
+            unbounded=record.unbounded,
+            backlog=self.backlog,
             recent=self._lately(now),
             stages={name: histogram.mean for name, histogram in stages.items()} or None,
             stage_n=max((histogram.n for histogram in stages.values()), default=0),
@@ -211,6 +227,8 @@ def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
         "measured_s": number(result.get("duration_s")) or 0.0,
         "throughput": number(result.get("throughput")),
         "latency": of_result(result),
+        "response": response_of_result(result),
+        "unbounded": unbounded_of_result(result),
         "stages": stages_of_result(result),
         "stage_n": count(result.get("stage_n")),
         "grade": grade if grade in ("A", "B", "C") else None,

@@ -19,7 +19,7 @@ HEAT_LOWEST, HEAT_PER_DECADE, HEAT_BUCKETS = 1_000, 40, 320
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile of the service latency with its distribution-free 95 % interval, ns.
+    """A quantile of a latency with its distribution-free 95 % interval, ns.
 
     `high` is None where n is too small for an upper bound (the value is then `≥ low`); `low` is None where n is too small for any.
     """
@@ -64,6 +64,9 @@ class RunView:
     measured_s: float = 0.0  # end of warm-up to last completion
     throughput: float | None = None  # samples/s
     latency: Latency | None = None  # the whole run's
+    response: Latency | None = None  # of an open loop: arrival to completion, the whole run's
+    unbounded: str | None = None  # why `response` is None though the loop is open, in one sentence
+    backlog: int | None = None  # of an open loop that is measuring: requests that wait to be issued
     recent: Latency | None = None  # the last 30 s
     stages: Mapping[str, float] | None = (
         None  # means, ns, of the instrumented requests; a stage that does not exist is absent

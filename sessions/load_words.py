@@ -1,0 +1,69 @@
+"""What a result's load has to say beside its numbers: latency at depth n, an open loop's response, the rate that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..backends import loads
+from ..backends.errors import MeasureError
+from . import texts, units
+
+UNBOUNDED = "unbounded"
+
+
+def depth(load: str) -> int | None:
+    """How many requests are in flight where that makes a latency one `at depth n`; None at depth 1 and in an open loop."""
+    try:
+        found = loads.parse(load)
+    except MeasureError:  # of another version's log
+        return None
+    return found.slots if found.slots > 1 else None
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Sentences that belong below the table."""
+    found = []
+    if (n := depth(result["load"])) is not None and result["requests"]:
+        found.append(
+            f"latency at depth {n}: a request's latency holds its wait for those in flight before it; compare throughput"
+        )
+    loop = result.get("open_loop") or {}
+    if loop.get("unbounded"):
+        found.append(texts.line(loop["unbounded"]))
+    elif loop.get("unserved"):
+        found.append(
+            f"{units.count(loop['unserved'])} requests that had arrived were not served before the run ended"
+        )
+    if result.get("slo"):
+        found.append(slo(result["slo"]))
+    return found
+
+
+def slo(found: Mapping[str, Any]) -> str:
+    """The outcome of `open:auto` in a sentence, with how sure it is."""
+    limit = f"{units.significant(found['limit_ms'])} ms"
+    if found["rate"] is None:
+        return texts.line(f"no rate keeps response p99 under {limit}: {found['reason']}")
+    between = ""
+    if found["high"] is not None:
+        between = f" (between {units.rate(found['low'])} and {units.rate(found['high'])}/s)"
+    reason = f"; {found['reason']}" if found["reason"] else ""
+    return texts.line(
+        f"response p99 stays under {limit} up to {units.rate(found['rate'])} requests/s{between}{reason}"
+    )
+
+
+def as_row(result: Mapping[str, Any]) -> dict[str, object]:
+    """The columns of a CSV line that only an open loop has."""
+    loop = result.get("open_loop")
+    if not loop:
+        return {}
+    row: dict[str, object] = {"rate": loop["rate"]}
+    row |= {f"response_{name}_ms": value for name, value in (result["response_ms"] or {}).items()}
+    for name, interval in (result["response_ci95_ms"] or {}).items():
+        row[f"response_{name}_low_ms"], row[f"response_{name}_high_ms"] = interval or (None, None)
+    row |= {name: loop[name] for name in ("backlog", "unserved", "unbounded")}
+    if result.get("slo"):
+        row |= {f"slo_{name}": result["slo"][name] for name in ("limit_ms", "rate", "low", "high", "p99_ms")}
+    return row
