@@ -46,9 +46,10 @@ def deliver(
                 output.write(target, forms[form]())
             except MeasureError as error:
                 problems.append(error)
+    several = results.several_models(document["results"])
     for result in document["results"]:
         if result["error"]:
-            say("\n".join([output.error_line(result), *output.detail_lines(result)]))
+            say("\n".join([output.error_line(result, model=several), *output.detail_lines(result)]))
     to_stdout = next((form for form, target in targets.items() if target == output.STDOUT), None)
     if to_stdout is None:
         sys.stdout.write(output.as_text(document, judgements))
