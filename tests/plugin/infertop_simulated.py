@@ -1,7 +1,7 @@
 """A backend that joins by the entry-point group and does what its options say: exact latencies, and every way to fail.
 
 Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `exit`, `hang`, `raise`,
-`print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the largest batch that fits),
+`print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the largest batch),
 `stall_ms` and `stall_at` (the request, from 1, that takes so long).
 
 `simulated-async` holds requests in flight: a device with an engine for copies in, one for compute and one for copies out, each of which takes
