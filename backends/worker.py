@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from . import loads, protocol, reference, registry
+from . import cuda, link, loads, protocol, reference, registry
 from .backend import Backend, Inputs, Loaded, describe
 from .closed import ClosedLoop
 from .configuration import Configuration
@@ -42,6 +42,7 @@ class Worker:
         self._backend: Backend | None = None
         self._configuration: Configuration | None = None
         self._sets = 0
+        self._link: link.Rates | None = None
         self._marks: list[tuple[str, int]] = []
         self._progressed = 0
 
@@ -143,6 +144,23 @@ class Worker:
             "agreement": agreement,
             "runtime": loaded.runtime | self._asked("runtime", {}),
             "control": self._asked("control", None),
+            **self._copies(configuration, sets),
+        }
+
+    def _copies(self, configuration: Configuration, sets: Sequence[Inputs]) -> dict[str, Any]:
+        """What requests copy to the GPU and back, and at which rates this machine copies; null on the CPU."""
+        assert self._backend is not None
+        if not configuration.device.startswith("cuda"):
+            return {"link": None, "bytes_in": None, "bytes_out": None}
+        if self._link is None:
+            self._link = _rates(configuration.device)
+        outputs = self._backend.outputs(0)
+        # bfloat16 comes back widened, since numpy has no such type.
+        sizes = [a.nbytes // 2 if configuration.precision == "bf16" and a.dtype == "float32" else a.nbytes for a in outputs]
+        return {
+            "link": self._link,
+            "bytes_in": sum(array.nbytes for array in sets[0].values()),
+            "bytes_out": sum(sizes),
         }
 
     def _asked(self, name: str, default: Any) -> Any:
@@ -206,6 +224,18 @@ class Worker:
             self.say("measuring", run=order["run"], t=begun)
         elif isinstance(loop, OpenLoop):
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
+
+
+def _rates(device: str) -> link.Rates | None:
+    """The link's rates; None where there is no driver, as where the runtime has fallen back to the CPU."""
+    try:
+        made = cuda.Device(cuda.load(), cuda.index_of(device))
+    except MeasureError:
+        return None
+    try:
+        return link.measure(made)
+    finally:
+        made.close()
 
 
 def die_with(parent: int) -> None:

@@ -18,6 +18,7 @@ from ..telemetry.nvml import Nvml, cuda_order
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sampler
 from . import outcome
+from .diagnosis import Diagnosis
 from .measurement import TickNumbers
 from .plan import Task
 from .readings import Readings
@@ -66,6 +67,8 @@ class Engine:
         self.writer = SegmentWriter(place.path, self.header)
         self.state = SessionState()
         self.state.apply(self.header)
+        self.diagnosis = Diagnosis()
+        self.diagnosis.take(self.header)
         self._nowhere = False
         self._runs = before
         self._ticks = 0
@@ -96,6 +99,9 @@ class Engine:
         for record in records:
             self.state.apply(record)
         self.writer.append(records)
+        verdicts = [said for record in records for said in self.diagnosis.take(record)]
+        if verdicts:
+            self._write(verdicts)
 
     def _leave_disk(self, failure: OSError) -> None:
         """The disk takes no more: go on where memory serves. Where that fails too, the run goes on without a log."""
@@ -120,6 +126,7 @@ class Engine:
         self._began = clock.monotonic
         self._next_tick = clock.monotonic + header.interval
         self.state.apply(header)
+        self.diagnosis.take(header)
         self._write([self.state.key(self.now(), clock)])
         self.say("recording", text, level="info" if recording else "warn")
 
@@ -129,8 +136,9 @@ class Engine:
         self._runs += 1
         self._readings = Readings(self._table, self._newest)
         self.runner = Runner(
-            self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident
-        )
+            self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
+            gpu=(self._gpu(task.configuration.device) or "").removesuffix(".") or None,
+        )  # fmt: skip
         self._sampler.set_worker(worker.pid)
         self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
         return self.runner
@@ -173,7 +181,10 @@ class Engine:
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
         around = outcome.Surroundings(
-            self._readings, self.header.host, self._gpu(runner.task.configuration.device)
+            self._readings,
+            self.header.host,
+            self._gpu(runner.task.configuration.device),
+            self.diagnosis.shares(),
         )
         result = outcome.measured(runner, around)
         self.emit(
@@ -218,8 +229,7 @@ class Engine:
         records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late))]
         if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
-            self.state.apply(records[0])
-            self.writer.append(records)
+            self._write(records)
             records = [self.state.key(self.now(), read_clock())]
         self._write(records)
         if second:

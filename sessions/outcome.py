@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ from .runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else goes into a result: the readings while it measured, the host's facts, and the GPU's prefix in the metric table."""
+    """What else goes into a result: the readings while it measured, the host's facts, the GPU's prefix in the metric table, the verdicts."""
 
     readings: Readings
     host: Mapping[str, Any]
     gpu: str | None
+    verdicts: Sequence[dict[str, Any]] = ()
 
 
 def fault(error: MeasureError | None) -> Fault | None:
@@ -90,6 +91,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "stage_n": measurement.instrumented,
         "telemetry": means,
         "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
+        "verdicts": list(around.verdicts),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
     }

@@ -79,6 +79,10 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     assumed: dict[str, int] | None = None
     placement: dict[str, int] | None = None
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
+    gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"; None on the CPU and where it cannot be told
+    link: dict[str, float] | None = None  # what copies reach here, bytes/s: backends/link.py
+    bytes_in: int | None = None  # of one request, copied to the GPU
+    bytes_out: int | None = None
     unbounded: str | None = None  # with "measure", in an open loop: why the response latency has no percentiles
     libraries: dict[str, str] | None = None
     threads: int | None = None
@@ -121,6 +125,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     unit: str
     threshold: float | None = None
     window: float | None = None  # s
+    sense: str = ">="  # how the value has to stand to the threshold: ">=" or "<="
 
 
 class Verdict(Record, tag="verdict", kw_only=True, frozen=True):
@@ -130,7 +135,7 @@ class Verdict(Record, tag="verdict", kw_only=True, frozen=True):
     confidence: float
     text: str
     evidence: list[Evidence] = []
-    advice: dict[str, Any] | None = None  # action, value, text, gain_ms, gain_share
+    advice: dict[str, Any] | None = None  # action, value, text, gain_ms, gain_share, most, per; measured
 
 
 class Key(Record, tag="key", kw_only=True, frozen=True):

@@ -54,7 +54,9 @@ class Runner:
         *,
         hang_s: float = HANG_S,
         resident: bool = False,
+        gpu: str | None = None,
     ) -> None:
+        """`gpu` is the prefix of the device under test in the metric table."""
         self.run, self.task, self.worker = run, task, worker
         self.facts = Facts(task.configuration)
         self.measurement = Measurement(task.warmup)
@@ -66,6 +68,7 @@ class Runner:
         self.reusable = False  # after the end: whether the worker can take another run
         self._emit, self._now = emit, now
         self._hang_s = hang_s
+        self._gpu = gpu
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self._started = False
         self._unbounded = ""
@@ -141,6 +144,7 @@ class Runner:
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"], threads=message["threads"], cache=message["cache"],
+            gpu=self._gpu, link=message["link"], bytes_in=message["bytes_in"], bytes_out=message["bytes_out"],
         )  # fmt: skip
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:

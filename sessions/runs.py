@@ -187,6 +187,8 @@ class RunState:
             "assumed": record.assumed or {},
             "placement": record.placement,
             "fallback": record.fallback,
+            "gpu": record.gpu,
+            "link": record.link,
             "libraries": record.libraries or {},
             "threads": record.threads,
             "cache": record.cache,

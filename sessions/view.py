@@ -55,6 +55,8 @@ class RunView:
     assumed: Mapping[str, int] = field(default_factory=dict)
     placement: Mapping[str, int] | None = None
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
+    gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"
+    link: Mapping[str, float] | None = None  # bytes/s: h2d_pinned, h2d_pageable, d2h_pinned, d2h_pageable, staging
     libraries: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     cache: str | None = None
