@@ -115,9 +115,17 @@ def _accept(options: Options, member: str, dtype: np.dtype[Any]) -> None:
         )
 
 
-def _path(options: Options) -> str:
-    assert options.inputs is not None
+def input_file(options: Options) -> str | None:
+    """The file of `--inputs`."""
+    if options.inputs is None:
+        return None
     return os.path.join(options.working_directory, os.path.expanduser(options.inputs))
+
+
+def _path(options: Options) -> str:
+    path = input_file(options)
+    assert path is not None
+    return path
 
 
 def _unreadable(options: Options, error: Exception) -> MeasureError:

@@ -92,10 +92,10 @@ class OnnxRuntimeCpu:
 
 def _refuse(configuration: Configuration) -> None:
     """What this backend cannot do is said, never replaced."""
-    if configuration.precision not in ("native", "fp32"):
+    if configuration.precision not in ("native", "fp32", "int8"):
         raise MeasureError(
             "unsupported",
-            f"onnxruntime-cpu measures native and fp32, not {configuration.precision}",
+            f"onnxruntime-cpu measures native, fp32 and int8, not {configuration.precision}",
             "use --precision native with a file in that precision",
         )
     if configuration.device != "cpu":

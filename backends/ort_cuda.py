@@ -67,12 +67,6 @@ class OnnxRuntimeCuda:
         graph, file = self._model.graph, self._model.file
         if precision in ("fp32", "tf32"):
             ort_session.refuse_other_floats(graph, file, precision)
-        elif precision == "fp16" and not file.exported and graph.float_types - {"float16"}:
-            raise MeasureError(
-                "unsupported",
-                f"{file.name} is not in float16, and onnxruntime-cuda converts no files",
-                "use --precision native, or a file in float16",
-            )
         for item in graph.outputs:
             if item.dtype in ("sequence", "map", "optional", "sparse tensor", "string"):
                 raise MeasureError(
@@ -206,6 +200,12 @@ def _refuse(configuration: Configuration) -> None:
     if configuration.device == "cpu":
         raise MeasureError(
             "unsupported", "onnxruntime-cuda needs a GPU", "use --device cuda:0, or --backend onnxruntime-cpu"
+        )
+    if configuration.precision == "int8":
+        raise MeasureError(
+            "unsupported",
+            "onnxruntime-cuda has no 8-bit kernels: quantised operators would be computed in float, or on the CPU",
+            "measure int8 with --backend onnxruntime-cpu, or use --precision fp16",
         )
     if configuration.precision not in ("native", "fp32", "tf32", "fp16"):
         raise MeasureError(

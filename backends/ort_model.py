@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import graph, models
+from . import graph, models, precision
 from .backend import Report
 from .configuration import Configuration
 from .errors import MeasureError
@@ -27,6 +27,7 @@ class ModelFile:
     batch: int | None = None  # taken when none is asked for: that of a factory's example inputs
     exported: bool = False  # from a torch module, in the precision asked for
     flexible: bool = False  # its fixed sizes were given by a person or by example inputs
+    converted: str | None = None  # by which tool into the precision asked for
 
 
 class OrtModel:
@@ -53,8 +54,29 @@ class OrtModel:
                 f"the weights of {self._file.name} lie in {missing[0]}, which is not beside it",
                 "copy that file too, under its name",
             )
+        self._convert(configuration, report)
         self._key = wanted
         return True
+
+    def _convert(self, configuration: Configuration, report: Report) -> None:
+        """Put the file in the precision asked for in the place of the one that is not."""
+        target = precision.wanted(self.graph, configuration, self.file.exported)
+        if target is None:
+            return
+        # Of batch 1 and apart from the sizes of one run, so that the file is the same for all of them.
+        calibration = (
+            self.signature(replace(configuration, batch=1 if self.file.batch is None else None))
+            if target == "int8"
+            else None
+        )
+        done = precision.convert(self.graph, configuration, target, calibration, report)
+        self.drop_file()
+        self._file = replace(
+            self.file, path=done.path, cache=done.cache, temporary=done.temporary, converted=done.note
+        )
+        # Inputs stay as they were, and what they index was found where the lookups are plain.
+        before = self.graph
+        self._graph = replace(graph.read(done.path), inputs=before.inputs, tables=before.tables)
 
     @property
     def file(self) -> ModelFile:
@@ -86,18 +108,20 @@ class OrtModel:
 
 def _identity(model: models.Model, configuration: Configuration) -> object:
     """What the file's contents depend on."""
-    options = configuration.options
-    if model.kind == "onnx" and model.path is not None:
-        return models.fingerprint(model.path)
+    options, target = configuration.options, configuration.precision
     shapes = (tuple(options.input_shapes.items()), options.inputs)
-    return (model, configuration.precision, options.seed, options.weights, shapes)
+    # Calibration is by seed and sizes.
+    calibrated = (options.seed, tuple(configuration.dims.items()), shapes) if target == "int8" else None
+    if model.kind == "onnx" and model.path is not None:
+        return (models.fingerprint(model.path), target if target == "fp16" else None, calibrated)
+    return (model, target, options.seed, options.weights, shapes, calibrated)
 
 
 def _file(model: models.Model, configuration: Configuration, report: Report) -> ModelFile:
     if model.kind == "onnx" and model.path is not None:
         return ModelFile(model.path, Path(model.path).name)
     if model.name == "smallcnn" and configuration.options.weights is None and configuration.precision in (
-        "native", "fp32", "tf32",
+        "native", "fp32", "tf32", "int8",
     ):  # fmt: skip
         return ModelFile(str(SMALLCNN), "smallcnn")
     if model.kind == "engine":

@@ -131,6 +131,7 @@ def loaded(found: graph.Graph, signature: Signature, file: ModelFile, **facts: A
         libraries=versions(*DISTRIBUTIONS),
         cache=file.cache,
         native=native(found),
+        runtime={"converted": file.converted} if file.converted else {},
         **facts,
     )
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from . import agreement, boot, graph, models
+from . import agreement, boot, graph, models, torch_files
 from .backend import Backend, Input, Inputs, Loaded, versions
 from .configuration import Configuration, Options
 from .errors import MeasureError
-from .inputs import make_sets
+from .inputs import input_file, make_sets
 
 LIMIT_S = 180.0
 """A reference that takes longer is given up: the run would wait for it."""
@@ -156,11 +156,7 @@ def _key(wanted: Configuration, options: Options, model: models.Model, loaded: L
     """What the outputs depend on, as a short hash; None where a factory's contents are known only by running it."""
     if model.kind == "factory":
         return None
-    files = [
-        os.path.join(options.working_directory, os.path.expanduser(f))
-        for f in (options.weights, options.inputs)
-        if f
-    ]
+    files = [path for path in (torch_files.weights_path(options), input_file(options)) if path]
     parts = {
         "model": (model.kind, model.name),
         "reference": (wanted.backend, wanted.precision, wanted.options.input_shapes),

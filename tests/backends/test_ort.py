@@ -177,7 +177,7 @@ def test_backend_options_reach_the_session_and_unknown_ones_are_said(tmp_path: P
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"precision": "fp16"}, "native and fp32"),
+        ({"precision": "fp16"}, "native, fp32 and int8"),
         ({"device": "cuda:0"}, "onnxruntime-cuda"),
         ({"data_path": "pinned"}, "no data path pinned"),
     ],

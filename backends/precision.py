@@ -1,0 +1,246 @@
+"""ONNX files in another precision than they came in: converted by onnxruntime's own tools, named in the record.
+
+`fp16` and `int8` keep the types of inputs and outputs, so that a converted file is fed and compared like the one it came
+from. Both tools come with onnxruntime and need the package onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from . import graph, models
+from .backend import Inputs, Loaded, Report, versions
+from .configuration import Configuration
+from .errors import MeasureError
+from .inputs import generate, input_file, make_sets
+from .signature import Signature
+
+CALIBRATION = 32
+"""Requests of batch 1 whose activations are watched before quantising. Their numbers are none of those that are measured."""
+
+FIRST_SET = 1000
+"""Seeded set from which calibration takes its inputs."""
+
+_INLINE_BYTES = 1_500_000_000
+"""A protobuf message holds 2 GB: from here on weights go to a file beside it."""
+
+_TOOLS = ("onnx", "onnxruntime", "onnxruntime-gpu")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The new file: kept in the cache ("hit", "miss"), or in a folder of its own that goes with the object. `note` is for the record."""
+
+    path: str
+    note: str
+    cache: str | None
+    temporary: tempfile.TemporaryDirectory[str] | None = None
+
+
+def wanted(found: graph.Graph, configuration: Configuration, exported: bool) -> str | None:
+    """`fp16` or `int8` where the file is to be converted; None where it is measured as it is."""
+    precision = configuration.precision
+    if precision == "int8":
+        return precision
+    if precision == "fp16" and not exported and found.float_types - {"float16"}:
+        return precision
+    return None
+
+
+def convert(
+    found: graph.Graph,
+    configuration: Configuration,
+    precision: str,
+    calibration: Signature | None,
+    report: Report,
+) -> Converted:
+    """The file behind `found` in `precision`. `calibration` are its inputs for int8.
+
+    Raises MeasureError kind "backend-missing", "unsupported" or "convert-failed".
+    """
+    name = Path(found.path).name
+    other = sorted(found.float_types - {"float32"})
+    if other:
+        raise MeasureError(
+            "unsupported",
+            f"{name} is in {other[0]}, and only files in float32 are converted to {precision}",
+            "use --precision native, or a file in float32",
+        )
+    if util.find_spec("onnx") is None:
+        raise MeasureError(
+            "backend-missing", f"converting {name} to {precision} needs the package onnx", "pip install onnx"
+        )
+    note = f"{_tool(precision)} {_version()}"
+    if precision == "int8":
+        given = configuration.options.inputs is not None
+        over = "requests of --inputs" if given else f"{CALIBRATION} seeded requests"
+        note += f", static QDQ, MinMax over {over}, activations uint8, weights int8 by channel"
+        note += "" if _dot_products() else " in 7 bits"
+    folder = configuration.options.cache_directory
+    stem = Path(found.path).stem
+    if folder is None:
+        temporary = tempfile.TemporaryDirectory(prefix="infertop-convert-")
+        path = Path(temporary.name, f"{stem}.{precision}.onnx")
+        report("export")
+        _convert(found, configuration, precision, calibration, path)
+        return Converted(str(path), note, None, temporary)
+    # A folder each, since large weights lie in a file beside the graph.
+    kept = Path(folder, "converted", f"{stem}-{_key(found, configuration, precision, calibration, note)}")
+    path = kept / f"{stem}.{precision}.onnx"
+    if path.is_file():
+        return Converted(str(path), note, "hit")
+    report("export")
+    kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".partial-") as partial:
+        made = Path(partial, "made")
+        made.mkdir()
+        _convert(found, configuration, precision, calibration, made / path.name)
+        try:
+            made.rename(kept)
+        except OSError:
+            # Another worker was as quick: its folder is in the way, and just as good.
+            if not path.is_file():
+                raise
+    return Converted(str(path), note, "miss")
+
+
+def _convert(
+    found: graph.Graph,
+    configuration: Configuration,
+    precision: str,
+    calibration: Signature | None,
+    path: Path,
+) -> None:
+    try:
+        if precision == "fp16":
+            _halve(found.path, path)
+        else:
+            assert calibration is not None
+            _quantise(found, configuration, calibration, path)
+    except MeasureError:
+        raise
+    except Exception as error:  # the tools raise whatever a graph makes them stumble over
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MeasureError(
+            "convert-failed",
+            f"{_tool(precision)} cannot convert {Path(found.path).name} to {precision}: {said[:200]}",
+            f"use --precision native, or a file that is in {precision} already",
+            str(error),
+        ) from error
+
+
+def _halve(source: str, path: Path) -> None:
+    """float16 inside, with the types of inputs and outputs kept."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    large = model.ByteSize() > _INLINE_BYTES
+    onnx.save(model, str(path), save_as_external_data=large, location=f"{path.name}.data" if large else None)
+
+
+def _quantise(found: graph.Graph, configuration: Configuration, calibration: Signature, path: Path) -> None:
+    """8-bit integers inside, as QuantizeLinear and DequantizeLinear around the operators that have 8-bit kernels."""
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime has no types
+        def __init__(self) -> None:
+            self.sets = _calibration_sets(found, configuration, calibration)
+
+        def get_next(self) -> Inputs | None:
+            return next(self.sets, None)
+
+    large = sum(os.path.getsize(file) for file in files(found)) > _INLINE_BYTES
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fused-") as folder:
+        fused = os.path.join(folder, "fused.onnx")
+        # Symbolic shape inference would need sympy; the graph's own shapes do.
+        quant_pre_process(found.path, fused, skip_symbolic_shape=True, save_as_external_data=large)
+        quantize_static(
+            fused, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=not _dot_products(),
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+            use_external_data_format=large,
+        )  # fmt: skip
+    if "QuantizeLinear" not in graph.read(str(path)).operators:
+        raise MeasureError(
+            "unsupported",
+            f"nothing in {Path(found.path).name} can be quantised: it has no operator with an 8-bit kernel",
+            "use another --precision",
+        )
+
+
+def _calibration_sets(
+    found: graph.Graph, configuration: Configuration, calibration: Signature
+) -> Iterator[Inputs]:
+    options, seed = configuration.options, configuration.options.seed
+    if options.inputs is not None:
+        yield from make_sets(Loaded(calibration.inputs, calibration.batch), options)[:CALIBRATION]
+        return
+    for index in range(FIRST_SET, FIRST_SET + CALIBRATION):
+        yield generate(calibration.inputs, found.tables, seed, index)
+
+
+def files(found: graph.Graph) -> list[str]:
+    """The file of a graph, and those of its weights."""
+    folder = Path(found.path).parent
+    return [found.path, *(str(folder / name) for name in found.external)]
+
+
+def _key(
+    found: graph.Graph, configuration: Configuration, precision: str, calibration: Signature | None, note: str
+) -> str:
+    """What the new file depends on, as a short hash."""
+    parts: dict[str, Any] = {
+        "files": [models.digest(path) for path in files(found)],
+        "converted by": (__version__, note, versions(*_TOOLS)),
+        "precision": precision,
+    }
+    if calibration is not None:
+        given = input_file(configuration.options)
+        parts["calibration"] = (
+            None if given is None else models.digest(given),
+            configuration.options.seed,
+            [(item.name, item.shape) for item in calibration.inputs],
+            sorted(found.tables.items()),
+        )
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tool(precision: str) -> str:
+    return (
+        "onnxruntime.transformers.float16"
+        if precision == "fp16"
+        else "onnxruntime.quantization.quantize_static"
+    )
+
+
+def _version() -> str:
+    found = versions(*_TOOLS[1:])
+    return next(iter(found.values()), "")
+
+
+def _dot_products(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the CPU adds four products of 8 bits without saturating (VNNI, or ARM's own).
+
+    Where an x86 CPU cannot, onnxruntime's documentation has weights take 7 bits (`reduce_range`).
+    """
+    try:
+        flags: Sequence[str] = Path(cpuinfo).read_text().split()
+    except OSError:
+        return True
+    return not ("avx2" in flags and not {"avx512_vnni", "avx_vnni", "amx_int8"} & set(flags))

@@ -1,0 +1,129 @@
+"""Files converted to another precision: what comes out, that it still agrees, and what cannot be converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from infertop.backends import graph, precision
+from infertop.backends.configuration import Configuration, Options
+from infertop.backends.errors import MeasureError
+from infertop.backends.inputs import make_sets
+from infertop.backends.ort import OnnxRuntimeCpu
+from infertop.backends.ort_model import OrtModel
+from infertop.tests.backends import onnx_zoo as zoo
+from infertop.tests.backends.test_agreement import checked
+
+
+def asked(model: str, cache: Path | None = None, target: str = "int8", **options: Any) -> Configuration:
+    given = Options(agreement=True, cache_directory=None if cache is None else str(cache), **options)
+    return Configuration("onnxruntime-cpu", model, target, options=given)
+
+
+def opened(configuration: Configuration) -> tuple[OrtModel, list[str]]:
+    model, phases = OrtModel(), []
+    model.open(configuration, None, phases.append)
+    return model, phases
+
+
+def test_smallcnn_in_8_bits_agrees_and_is_kept(tmp_path: Path) -> None:
+    backend = OnnxRuntimeCpu()
+    loaded = backend.load(asked("smallcnn", tmp_path), lambda phase: None)
+    assert loaded.cache == "miss"
+    assert loaded.runtime["converted"].startswith("onnxruntime.quantization.quantize_static 1.")
+    assert loaded.native == "int8"
+    assert loaded.inputs[0].dtype == "float32"
+    found = checked(asked("smallcnn", tmp_path))
+    assert found["within_band"] is True
+    assert found["max_rel"] > 1e-4, "it computes in 8 bits indeed"
+    assert OnnxRuntimeCpu().load(asked("smallcnn", tmp_path), lambda phase: None).cache == "hit"
+    assert OnnxRuntimeCpu().load(asked("smallcnn", tmp_path, seed=1), lambda phase: None).cache == "miss"
+
+
+def test_another_batch_is_the_same_quantised_file(tmp_path: Path) -> None:
+    backend, phases = OnnxRuntimeCpu(), []
+    backend.load(asked("smallcnn"), phases.append)
+    assert "build" in phases
+    configuration = Configuration("onnxruntime-cpu", "smallcnn", "int8", batch=4)
+    phases.clear()
+    loaded = backend.load(configuration, phases.append)
+    assert phases == ["load"]
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    backend.issue(0, 0, None)
+    assert backend.outputs(0)[0].shape == (4, 10)
+
+
+def test_calibration_takes_the_inputs_of_a_file(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "in.npz", input=np.random.default_rng(0).standard_normal((5, 3, 32, 32)).astype(np.float32)
+    )
+    configuration = asked("smallcnn", inputs=str(tmp_path / "in.npz"))
+    model, _ = opened(configuration)
+    assert "requests of --inputs" in (model.file.converted or "")
+    assert checked(configuration)["within_band"] is True
+    model.close()
+
+
+def test_halves_keep_the_types_of_inputs_and_outputs(tmp_path: Path) -> None:
+    path = zoo.bert(tmp_path / "m.onnx")
+    model, phases = opened(asked(path, tmp_path / "cache", "fp16"))
+    assert phases == ["export"]
+    assert model.file.converted is not None
+    assert model.file.converted.startswith("onnxruntime.transformers.float16 1.")
+    assert model.graph.float_types == {"float16"}
+    assert [item.dtype for item in model.graph.inputs] == ["int64"] * 3
+    assert [item.dtype for item in model.graph.outputs] == ["float32"]
+    assert model.graph.tables == {"input_ids": 30, "token_type_ids": 2}
+    assert opened(asked(path, tmp_path / "cache", "fp16"))[0].file.cache == "hit"
+    zoo.bert(tmp_path / "m.onnx", vocabulary=31)
+    assert opened(asked(path, tmp_path / "cache", "fp16"))[0].file.cache == "miss"
+
+
+def test_a_file_in_halves_already_is_left_alone(tmp_path: Path) -> None:
+    path = zoo.dense(tmp_path / "m.onnx", ("N", 6), onnx.TensorProto.FLOAT16)
+    model, phases = opened(asked(path, None, "fp16"))
+    assert (model.file.converted, phases) == (None, [])
+
+
+def test_weights_beside_the_file_count_too(tmp_path: Path) -> None:
+    source = onnx.load(zoo.dense(tmp_path / "m.onnx", ("N", 6)))
+    onnx.save(
+        source, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.bin", size_threshold=0
+    )
+    found = graph.read(str(tmp_path / "m.onnx"))
+    assert [Path(name).name for name in precision.files(found)] == ["m.onnx", "m.bin"]
+    model, _ = opened(asked(found.path, tmp_path / "cache", "fp16"))
+    assert model.graph.external == []
+    assert model.file.cache == "miss"
+
+
+def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match=r"is in float64, and only files in float32") as caught:
+        opened(asked(zoo.dense(tmp_path / "d.onnx", ("N", 6), onnx.TensorProto.DOUBLE)))
+    assert caught.value.kind == "unsupported"
+    with pytest.raises(MeasureError, match=r"nothing in i.onnx can be quantised"):
+        opened(asked(zoo.identity(tmp_path / "i.onnx", zoo.FLOAT)))
+
+
+def test_without_onnx_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision.util, "find_spec", lambda name: None)
+    with pytest.raises(MeasureError, match="needs the package onnx") as caught:
+        opened(asked("smallcnn"))
+    assert caught.value.kind == "backend-missing"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2", False),
+        ("fpu avx2 avx512_vnni", True),
+        ("fpu avx2 avx_vnni", True),
+        ("fp asimd asimddp", True),
+    ],
+)
+def test_weights_take_7_bits_where_the_cpu_saturates(flags: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    assert precision._dot_products(str(tmp_path / "cpuinfo")) is expected
