@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,16 +14,21 @@ import msgspec
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 
-Verb = Literal["configure", "stop", "start", "record", "no-record", "end", "stay"]
+Verb = Literal["configure", "stop", "start", "record", "no-record", "end", "stay", "sweep"]
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """`configure`: measure this from now on (a loaded one goes on as it is). `stop`: end the load, keep the worker. `start`: run the
-    present configuration (again). `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine. `stay`: outlive this connection."""
+    present configuration (again). `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine.
+    `stay`: outlive this connection. `sweep`: measure `configurations` one after another, `duration_s` each, or with `dry` only
+    say how long that takes; `stop` and `configure` end it."""
 
     do: Verb
     id: str
     configuration: Configuration | None = None
+    configurations: list[Configuration] = []
+    duration_s: float | None = None
+    dry: bool = False
 
 
 class Client:
@@ -43,7 +49,20 @@ class Client:
 
     def send(self, do: Verb, configuration: Configuration | None = None) -> str:
         """Send a command; the id returned is that of the event which will say what became of it."""
-        command = Command(do, f"{os.getpid()}-{next(self._numbers)}", configuration)
+        return self._send(Command(do, self._id(), configuration))
+
+    def sweep(
+        self, configurations: Sequence[Configuration], *, duration_s: float | None = None, dry: bool = False
+    ) -> str:
+        """Have them measured one after another, or with `dry` only be told how long that takes; returns the id of the event that says so."""
+        return self._send(
+            Command("sweep", self._id(), None, list(configurations), duration_s=duration_s, dry=dry)
+        )
+
+    def _id(self) -> str:
+        return f"{os.getpid()}-{next(self._numbers)}"
+
+    def _send(self, command: Command) -> str:
         try:
             self._socket.sendall(msgspec.json.encode(command) + b"\n")
         except OSError as error:

@@ -109,7 +109,7 @@ def _like(header: Header, host: Mapping[str, Any]) -> bool:
 
 
 def learn_from(expected: Expected, session: Session) -> None:
-    """Take the times of a session's runs."""
+    """Take the times of a session's runs, of one that still measures as far as they are known."""
     configurations: dict[int, Configuration] = {}
     entered: dict[int, dict[str, int]] = {}
     for t, record in session.runs:
@@ -118,15 +118,14 @@ def learn_from(expected: Expected, session: Session) -> None:
             configurations[record.run] = record.configuration
             if record.note:
                 entered[record.run].pop("start")  # of a parked worker: it says nothing of loading
-        elif record.phase == "end" and record.run in configurations:
+        elif record.phase in ("measure", "end") and record.run in configurations:
             expected.learn(configurations[record.run], taken(entered[record.run], record))
 
 
-def taken(entered: Mapping[str, int], end: Run) -> Taken:
-    """From when a run entered its phases, ns, and its result."""
-    return Taken(
-        _span(entered, "start", "warmup"), _span(entered, "warmup", "measure"), rate_of(end.result or {})
-    )
+def taken(entered: Mapping[str, int], record: Run) -> Taken:
+    """From when a run entered its phases, ns, and its result, if it has one."""
+    load, warmup = _span(entered, "start", "warmup"), _span(entered, "warmup", "measure")
+    return Taken(load, warmup, rate_of(record.result or {}))
 
 
 def _span(entered: Mapping[str, int], begin: str, end: str) -> float | None:

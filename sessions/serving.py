@@ -21,10 +21,12 @@ from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from . import commands
 from .engine import Engine
-from .plan import Task, describe
+from .plan import Task, describe, make_tasks
 from .prober import probe
+from .results import UNAVAILABLE
 from .runner import Runner
 from .runs import same_configuration
+from .sweeping import DURATION_S, Sweeping
 
 ARRIVAL_S = 15.0
 """How long an engine waits for its first viewer."""
@@ -67,6 +69,7 @@ class Server:
         self._wake_read.setblocking(False)
         engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
         self._probed: Probed | None = None
+        self._sweeping = Sweeping(engine)
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -111,6 +114,7 @@ class Server:
                 found[label] = error
         self._probed = found
         self._wake_write.send(b"\0")
+        self._sweeping.learn()
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -186,8 +190,11 @@ class Server:
                 command=command.id,
             )
             self._next = None
+            self._sweeping.cancel("it was stopped")
             if engine.runner:
                 engine.runner.stop()
+        elif command.do == "sweep":
+            self._sweep(command)
         elif command.do in ("record", "no-record"):
             self._record(command.do == "record", command.id)
         elif command.do == "start":
@@ -198,6 +205,34 @@ class Server:
         elif command.configuration is not None:
             base = self._present or Task(command.configuration)
             self._begin(replace(base, configuration=command.configuration), command.id)
+
+    def _sweep(self, command: commands.Command) -> None:
+        """Say what a sweep of these configurations takes, and unless it is only asked for, begin it: what runs is stopped for it."""
+        engine = self._engine
+        warmup = (self._present or Task(Configuration("", ""))).warmup
+        seconds = command.duration_s or DURATION_S
+        try:
+            if self._sweeping.on and not command.dry:
+                raise MeasureError("usage", "a sweep is going on", "stop it first")
+            if not command.configurations:
+                raise MeasureError("usage", "there is nothing to sweep over", "")
+            settled = [self._settled(configuration) for configuration in command.configurations]
+            for configuration in settled:
+                registry.resolve(configuration.backend)
+            seed = settled[0].options.seed
+            tasks = make_tasks(settled, seed=seed, warmup=warmup, duration_s=seconds)
+        except MeasureError as error:
+            self._refuse(error, command.id)
+            return
+        self._sweeping.begin(tasks, command.id, dry=command.dry)
+        if not command.dry:
+            self._next = None
+            if engine.runner is not None:
+                engine.runner.stop()
+
+    def _refuse(self, error: MeasureError, command: str | None) -> None:
+        text = f"{error.message}; {error.fix}" if error.fix else error.message
+        self._engine.say("command", text, level="error", command=command, error=error.kind)
 
     def _record(self, wanted: bool, command: str) -> None:
         if self._engine.place.recording == wanted:
@@ -221,19 +256,17 @@ class Server:
             task = replace(task, configuration=self._settled(task.configuration))
             self._check(task.configuration)
         except MeasureError as error:
-            engine.say(
-                "command",
-                f"{error.message}; {error.fix}" if error.fix else error.message,
-                level="error",
-                command=command,
-                error=error.kind,
-            )
+            self._refuse(error, command)
             if engine.runner is None and self._good is None:
                 engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
                 self._resume(task)
             return
-        if engine.runner is not None and same_configuration(
-            engine.runner.facts.configuration, task.configuration
+        swept = self._sweeping.cancel(f"{describe(task.configuration)} was chosen")
+        # A sweep's run is short: it is no way to go on with what was chosen.
+        if (
+            engine.runner is not None
+            and not swept
+            and same_configuration(engine.runner.facts.configuration, task.configuration)
         ):
             engine.say(
                 "command", f"{describe(task.configuration)} is being measured already", command=command
@@ -272,9 +305,11 @@ class Server:
     def _between_runs(self) -> None:
         """No run is going: look at how the last one ended, and begin what is next."""
         ended, self._current = self._current, None
-        if ended is not None:
+        if ended is not None and not self._sweeping.ended(ended):
             self._look_back(ended)
-        if self._next is not None:
+        if self._sweeping.on:
+            self._go_on_sweeping()
+        elif self._next is not None:
             task, self._next = self._next, None
             try:
                 self._current = self._engine.start(task)
@@ -282,10 +317,23 @@ class Server:
                 self._engine.refuse(task, error, "failed")
                 self._resume(task)
 
+    def _go_on_sweeping(self) -> None:
+        """Begin the next run of the sweep; what cannot be measured is said, and the sweep goes on."""
+        task = self._sweeping.next()
+        assert task is not None
+        try:
+            self._check(task.configuration)
+            self._current = self._engine.start(task)
+        except MeasureError as error:
+            status = "unavailable" if error.kind in UNAVAILABLE else "failed"
+            self._sweeping.done(self._engine.refuse(task, error, status))
+            return
+        self._sweeping.started(self._current)
+
     def _look_back(self, ended: Runner) -> None:
         if ended.error is None:
             self._good = ended.task
-        elif ended.error.kind != "stopped" and self._next is None:
+        elif ended.error.kind != "stopped" and self._next is None and not self._sweeping.on:
             self._resume(ended.task)
 
     def _resume(self, failed: Task) -> None:
@@ -311,7 +359,8 @@ class Server:
         self._engine.say("command", f"{describe(fallback.configuration)} carries on", level="warn")
 
     def _each_tick(self) -> None:
-        """Without a viewer the engine ends when its run does, or when a run without an end has gone on for long enough."""
+        """Without a viewer the engine ends when its run or sweep does, or when a run without an end has gone on for long enough."""
+        self._sweeping.watch()
         if self._viewers:
             self._alone_since = time.monotonic()
             return
@@ -319,6 +368,8 @@ class Server:
         if not self._seen_viewer and not self._stay:
             if alone > ARRIVAL_S:
                 self._over = "no viewer came"
+        elif self._sweeping.on:
+            return  # each of its runs has an end
         elif self._available is not None and self._engine.runner is None and self._next is None:
             self._over = "the run ended and nobody was watching"
         elif alone > UNWATCHED_S:

@@ -8,9 +8,11 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from infertop.backends.configuration import Configuration
 from infertop.sessions.commands import Client
 from infertop.sessions.launch import Launched, launch
 from infertop.sessions.plan import Task
@@ -80,8 +82,8 @@ def test_a_switch_and_back_uses_the_parked_worker_and_the_end_leaves_nothing(wat
     watched = watch(first)
     watched.phase("measure", 1)
     second = kit.task("simulated-two", requests=None).configuration
-    id = watched.client.send("configure", second)
-    answer = watched.until(lambda r: isinstance(r, Event) and r.id == id)
+    sent = watched.client.send("configure", second)
+    answer = watched.until(lambda r: isinstance(r, Event) and r.id == sent)
     assert isinstance(answer, Event)
     assert "switching to simulated-two" in answer.text
     assert watched.phase("end", 1).result is not None
@@ -127,8 +129,8 @@ def test_a_backend_that_is_not_here_is_refused_and_nothing_stops(watch: Callable
     watched = watch(kit.task(requests=None))
     watched.phase("measure", 1)
     place = len(watched.log)
-    id = watched.client.send("configure", kit.task("no-such-backend", requests=None).configuration)
-    answer = watched.until(lambda r: isinstance(r, Event) and r.id == id)
+    sent = watched.client.send("configure", kit.task("no-such-backend", requests=None).configuration)
+    answer = watched.until(lambda r: isinstance(r, Event) and r.id == sent)
     assert isinstance(answer, Event)
     assert answer.level == "error"
     assert "no-such-backend" in answer.text
@@ -208,6 +210,115 @@ def test_its_socket_is_for_its_user_alone(watch: Callable[..., Watched]) -> None
     directory = watched.engine.socket.parent.stat()
     assert stat.S_IMODE(directory.st_mode) == 0o700
     assert directory.st_uid == os.getuid()
+
+
+def batches(*sizes: int, **options: object) -> list[Configuration]:
+    return [kit.task(batch=batch, **options).configuration for batch in sizes]  # type: ignore[arg-type]
+
+
+def sweeps(watched: Watched) -> list[dict[str, Any]]:
+    """What the events of the sweep have said so far."""
+    return [r.data for r in watched.log if isinstance(r, Event) and r.kind == "sweep"]
+
+
+def over(record: Record) -> bool:
+    return isinstance(record, Event) and record.kind == "sweep" and bool(record.data.get("over"))
+
+
+def test_a_sweep_is_told_first_then_measured_and_says_how_far_it_is(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    wanted = batches(1, 2, 4)
+    asked = watched.client.sweep(wanted, duration_s=0.5, dry=True)
+    told = watched.until(lambda r: isinstance(r, Event) and r.id == asked)
+    assert isinstance(told, Event)
+    assert (told.kind, told.data["dry"], told.data["total"]) == ("sweep", True, 3)
+    assert told.text.startswith("a sweep would measure 3 configurations, about")
+    tasks = told.data["tasks"]
+    assert sorted(t["text"].split(" · ")[2] for t in tasks) == ["batch 1", "batch 2", "batch 4"]
+    assert all(t["seconds"] >= 0.5 for t in tasks)
+    assert all(t["whole"] for t in tasks), "the present run has told how long loading takes"
+
+    begun = watched.client.sweep(wanted, duration_s=0.5)
+    last = watched.until(over)
+    assert isinstance(last, Event)
+    said = sweeps(watched)
+    assert [(d["done"], d.get("ended")) for d in said[1:]] == [(0, None), (1, 2), (2, 3), (3, 4)]
+    assert [r.id for r in watched.log if isinstance(r, Event) and r.kind == "sweep"][1] == begun
+    assert last.data["left_s"] == 0
+    ends = {r.run: r.result for r in watched.log if isinstance(r, Run) and r.phase == "end" and r.result}
+    assert sorted(ends) == [1, 2, 3, 4], "the run before the sweep was stopped for it"
+    assert sorted(ends[run]["batch"] for run in (2, 3, 4)) == [1, 2, 4]
+    assert all(0.5 <= ends[run]["duration_s"] < 1 for run in (2, 3, 4))
+    watched.client.send("start")
+    resumed = watched.phase("start", 5)
+    assert resumed.configuration is not None
+    assert resumed.configuration.batch is None, "what was present before the sweep still is"
+
+
+def test_a_sweep_goes_on_past_what_cannot_be_measured(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.sweep(batches(1, 16, bound=8), duration_s=0.5)
+    watched.until(over)
+    ends = [r for r in watched.log if isinstance(r, Run) and r.phase == "end" and r.run in (2, 3)]
+    assert sorted(str(r.result["status"]) for r in ends if r.result) == ["failed", "ok"]
+    assert len(sweeps(watched)) == 3
+
+
+def test_stop_ends_a_sweep(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.sweep(batches(1, 2, 4), duration_s=60)
+    watched.phase("measure", 2)
+    watched.client.send("stop")
+    last = watched.until(over)
+    assert isinstance(last, Event)
+    assert last.text == "the sweep ended after 0 of 3 runs: it was stopped"
+    watched.phase("end", 2)
+    watched.client.send("start")
+    assert watched.phase("start", 3).configuration == watched.phase("start", 1).configuration
+
+
+def test_another_choice_ends_a_sweep_even_where_it_is_being_measured(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    chosen = batches(2)
+    watched.client.sweep(chosen, duration_s=60)
+    watched.phase("measure", 2)
+    watched.client.send("configure", chosen[0])
+    watched.until(over)
+    watched.phase("measure", 3)
+    assert len(sweeps(watched)) == 2
+
+
+def test_a_second_sweep_and_one_of_nothing_are_refused(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    empty = watched.client.sweep([])
+    nothing = watched.until(lambda r: isinstance(r, Event) and r.id == empty)
+    unknown = watched.client.sweep([kit.task("no-such-backend").configuration])
+    nobody = watched.until(lambda r: isinstance(r, Event) and r.id == unknown)
+    watched.client.sweep(batches(1, 2), duration_s=60)
+    second = watched.client.sweep(batches(4))
+    refused = watched.until(lambda r: isinstance(r, Event) and r.id == second)
+    for event, says in ((nothing, "nothing to sweep"), (nobody, "no-such-backend"), (refused, "stop it first")):
+        assert isinstance(event, Event)
+        assert event.level == "error"
+        assert says in event.text
+    assert [d["total"] for d in sweeps(watched)] == [2], "only the one that could be was begun"
+
+
+def test_without_its_viewer_a_sweep_is_measured_to_its_end(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.sweep(batches(1, 2), duration_s=0.5)
+    watched.phase("start", 2)
+    watched.client.close()
+    end = watched.until(lambda r: isinstance(r, End))
+    assert isinstance(end, End)
+    assert "nobody was watching" in end.reason
+    assert [d["done"] for d in sweeps(watched)] == [0, 1, 2]
 
 
 def test_what_is_no_command_is_an_event_and_harms_nothing(watch: Callable[..., Watched]) -> None:
