@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cuda, models, torch_files, torch_module, zoo
+from . import cores, cuda, loads, models, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
+from .registry import nearest
+from .overlapped import Lanes, Overlapped, lanes, staged, streams_needed
 from .staged import Staged, refuse_path
 from .torch_module import Built
-from .torch_paths import CUDA_STEPS, HostPath
+from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
 
 DISTRIBUTIONS = ("torch", "torchvision", "numpy")
+OPTIONS = ("channels_last",)
+"""What `--backend-option` takes."""
+
+SWITCH = {"1": True, "0": False, "true": True, "false": False}
 _PRECISIONS = {"cpu": ("native", "fp32", "fp16", "bf16"), "cuda": ("native", "fp32", "tf32", "fp16", "bf16")}
 
 
@@ -23,7 +29,8 @@ class TorchEager:
     """A module called operator by operator under `inference_mode`, in evaluation mode."""
 
     name = "torch-eager"
-    slots = 1
+    slots = 1  # on the CPU
+    overlaps = True
 
     def __init__(self) -> None:
         self._torch: Any = None
@@ -34,8 +41,10 @@ class TorchEager:
         self._configuration: Configuration | None = None
         self._device: cuda.Device | None = None
         self._guard: Any = None
-        self._path: HostPath | Staged | None = None
-        self._holder: Any = None  # has the result of the last request
+        # Of each slot who issues its requests, and who has the result of its last one.
+        self._paths: list[HostPath | Staged | Overlapped] = []
+        self._holders: list[HostPath | CudaSteps] = []
+        self._streams: dict[int, Any] = {}  # torch's own by the address of ours
 
     def load(self, configuration: Configuration, report: Report) -> Loaded:
         """The module, cast and in place; another batch, other dims or another data path keep it."""
@@ -69,6 +78,7 @@ class TorchEager:
         if configuration.device == "cpu":
             threads = cores.threads(options)
             self._torch.set_num_threads(threads)
+        self.slots = 1 if configuration.device == "cpu" else loads.MAX_IN_FLIGHT
         self._configuration = configuration
         self._known = Loaded(
             inputs=torch_module.cast(found.inputs, configuration.precision),
@@ -79,6 +89,7 @@ class TorchEager:
             libraries=versions(*DISTRIBUTIONS),
             threads=threads,
             native=self._built.native,
+            runtime=self._settings(configuration),
         )
         return self._known
 
@@ -91,36 +102,53 @@ class TorchEager:
         self._guard = torch.inference_mode()
         self._guard.__enter__()
         given = [torch_module.tensors(torch, [a[i.name] for i in inputs], inputs) for a in sets]
+        if self._channels_last(self._configuration):
+            given = [torch_module.channels_last(torch, tensors) for tensors in given]
         device = self._configuration.device
         if device == "cpu":
-            self._holder = self._path = HostPath(self._module, call, given)
+            path = HostPath(self._module, call, given)
+            self._paths, self._holders = [path], [path]
             return
-        steps = CUDA_STEPS[self._configuration.data_path]
-        try:
-            self._holder = steps(torch, self._module, call, given, device)
-        except RuntimeError as error:
-            raise self._explain(error) from error
         self._device = self._device or cuda.Device(cuda.load(), cuda.index_of(device))
         self._device.free()
-        # torch's current stream: a script's copies and kernels are issued there too.
-        stream = cuda.Stream(self._device.driver, torch.cuda.current_stream(device).cuda_stream)
-        self._path = Staged(self._holder, self._device, stream)
+        steps, enter = CUDA_STEPS[self._configuration.data_path], None if slots == 1 else self._enter
+        try:
+            given = placed(given, self._configuration.data_path, device)
+            for on in self._lanes(loads.parse(self._configuration.load), device):
+                holder = steps(torch, self._module, call, given, device)
+                self._holders.append(holder)
+                self._paths.append(staged(holder, self._device, on, enter))
+        except RuntimeError as error:
+            raise self._explain(error) from error
+        # Buffers and weights came to be on torch's own stream; requests may run on others.
+        torch.cuda.synchronize(device)
+
+    def _lanes(self, load: loads.Load, device: str) -> list[Lanes]:
+        assert self._device is not None
+        if load.slots == 1:
+            # torch's current stream: a script's copies and kernels are issued there too.
+            address = self._torch.cuda.current_stream(device).cuda_stream
+            return [Lanes.one(cuda.Stream(self._device.driver, address))]
+        streams = self._device.streams(streams_needed(load))
+        self._streams = {s.address: self._torch.cuda.ExternalStream(s.address, device) for s in streams}
+        return lanes(load, streams)
+
+    def _enter(self, stream: cuda.Stream) -> None:
+        self._torch.cuda.set_stream(self._streams[stream.address])
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
-        assert self._path is not None
         try:
-            self._path.issue(index, times)
+            self._paths[slot].issue(index, times)
         except MeasureError:
             raise
         except Exception as error:  # a module may raise anything
             raise self._explain(error) from error
 
     def complete(self, slot: int, times: StageTimes | None) -> None:
-        assert self._path is not None
-        self._path.complete(times)
+        self._paths[slot].complete(times)
 
     def outputs(self, slot: int) -> list[np.ndarray]:
-        return torch_module.arrays(self._torch, self._holder.result)
+        return torch_module.arrays(self._torch, self._holders[slot].result)
 
     def close(self) -> None:
         self._leave()
@@ -133,6 +161,9 @@ class TorchEager:
         """The module in the precision and on the device."""
         torch, precision, device = self._torch, configuration.precision, configuration.device
         torch_module.refuse_cast(torch, built, precision)
+        if self._channels_last(configuration):
+            self._refuse_channels_last(built)
+            built.module.to(memory_format=torch.channels_last)
         if device == "cpu":
             return built.module if built.program else torch_module.cast_module(torch, built.module, precision)
         if not torch.cuda.is_available():
@@ -143,10 +174,9 @@ class TorchEager:
                 + ("" if torch.version.cuda else ": it was built without it"),
                 f"the driver runs CUDA up to {'.'.join(map(str, driver.version()))}: install a torch for it",
             )
-        if precision != "native":
-            # Off for fp32: torch itself has it on for convolutions, and a comparison would be unfair.
-            torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-            torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        # Off for fp32: torch itself has it on for convolutions, and a comparison would be unfair. `native` is as torch has it.
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision in ("tf32", "native")
         try:
             if built.program is not None:
                 from torch.export.passes import move_to_device_pass
@@ -181,9 +211,51 @@ class TorchEager:
                 f"{self.name} on {configuration.device} cannot measure {configuration.precision}",
                 f"use one of {', '.join(_PRECISIONS[kind])}",
             )
-        if configuration.options.backend_options:
-            option = next(iter(configuration.options.backend_options))
-            raise MeasureError("usage", f"{self.name} has no backend option {option}", "leave it out")
+        for option in configuration.options.backend_options:
+            if option not in OPTIONS:
+                near = nearest(option, OPTIONS)
+                raise MeasureError(
+                    "usage",
+                    f"{self.name} has no backend option {option}",
+                    f"did you mean {near[0]}?" if near else f"its options are {', '.join(OPTIONS)}",
+                )
+        self._channels_last(configuration)
+
+    def _channels_last(self, configuration: Configuration) -> bool:
+        """Whether convolutions get their tensors with the channels in the last place, which tensor cores prefer."""
+        value = configuration.options.backend_options.get("channels_last", "0").lower()
+        if value not in SWITCH:
+            raise MeasureError(
+                "usage",
+                f"--backend-option channels_last={value} is not known",
+                f"use one of {', '.join(SWITCH)}",
+            )
+        return SWITCH[value]
+
+    def _refuse_channels_last(self, built: Built) -> None:
+        if built.program is not None:
+            raise MeasureError(
+                "unsupported",
+                "an exported program has the layout of its tensors written into it",
+                "leave --backend-option channels_last out",
+            )
+        if not any(item.sizes is not None and len(item.sizes) == 4 for item in built.declared):
+            raise MeasureError(
+                "unsupported",
+                "no input of the model has 4 axes, so that channels_last changes nothing",
+                "leave --backend-option channels_last out",
+            )
+
+    def _settings(self, configuration: Configuration) -> dict[str, Any]:
+        """What a person's script may have otherwise, for the record."""
+        backends = self._torch.backends
+        found: dict[str, Any] = {"channels_last": True} if self._channels_last(configuration) else {}
+        if configuration.device != "cpu":
+            found["tf32"] = {
+                "matmul": bool(backends.cuda.matmul.allow_tf32),
+                "cudnn": bool(backends.cudnn.allow_tf32),
+            }
+        return found
 
     def _explain(self, error: Exception) -> MeasureError:
         known = self._known
@@ -195,4 +267,8 @@ class TorchEager:
         if self._guard is not None:
             self._guard.__exit__(None, None, None)
             self._guard = None
-        self._path = self._holder = None
+        if self._streams and self._configuration is not None:
+            cuda_ = self._torch.cuda
+            cuda_.set_stream(cuda_.default_stream(self._configuration.device))
+        self._streams = {}
+        self._paths, self._holders = [], []

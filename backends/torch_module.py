@@ -139,6 +139,11 @@ def tensors(torch: Any, arrays: Sequence[np.ndarray], inputs: Sequence[Input]) -
     return found
 
 
+def channels_last(torch: Any, given: Sequence[Any]) -> list[Any]:
+    """The tensors of four axes with the channels last in memory; copies keep that order."""
+    return [t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in given]
+
+
 def leaves(torch: Any, result: Any) -> list[Any]:
     """The tensors of a module's result, flattened as a pytree."""
     if isinstance(result, torch.Tensor):
