@@ -343,7 +343,7 @@ def live(
     _needs_terminal(f"infertop run {models[0]}" if models else "infertop run MODEL")
     settings = EngineSettings(
         environments=environments, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
-        command=["infertop", *sys.argv[1:]], task=task,
+        command=["infertop", *sys.argv[1:]], task=task, stay=typed.duration is not None or typed.requests is not None,
     )  # fmt: skip
     from .tui.start import run_live
 

@@ -25,7 +25,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     task: Task | None = (
         None  # of a serving engine: what to measure first; a backend of "" leaves the choice to the engine
     )
-    stay: bool = False  # a serving engine goes on without a viewer until its run ends
+    stay: bool = False  # the person gave the run an end, so it goes on to it when the terminal hangs up
 
     def python(self, environment: str | None) -> str | None:
         """The interpreter of a configuration's environment; None is our own."""

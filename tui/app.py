@@ -270,7 +270,7 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
         app.run(mouse=False)
     finally:
         code = app.return_code or 0
-        port.close(leave=code == 129)  # a dropped connection ends neither run nor recording
+        port.close(leave=code == 129)
     if app.defect is not None:
         raise app.defect
     text = farewell(app.view)

@@ -86,7 +86,8 @@ class SessionPort(Protocol):
         """What `p` goes through for this backend."""
 
     def close(self, *, leave: bool) -> None:
-        """Let go of the session. With `leave` what was started goes on without the screen, as when the terminal hangs up."""
+        """Let go of the session. With `leave`, as when the terminal hangs up, what was started goes on without the screen
+        if the person chose so."""
 
 
 def no_history(metrics: int = 0) -> History:

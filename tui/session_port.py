@@ -73,6 +73,7 @@ class LivePort(_Choices):
             else None
         )
         self._own = settings is not None
+        self._stays = settings is not None and settings.stay
         self._following: Live | None = None
         self._client: Client | None = None
         self._failure: MeasureError | None = None
@@ -114,7 +115,7 @@ class LivePort(_Choices):
         self._ready.wait(START_S)
         if self._client is not None:
             try:
-                if self._own and not leave:
+                if self._own and not (leave and self._stays):
                     self._client.send("end")
             except MeasureError:
                 pass  # it has ended by itself
