@@ -172,6 +172,9 @@ def _words(words: dict[str, Any]) -> Any:
     help="Go on with the same command's interrupted session: what it measured is not measured again. [SESSION: last]",
 )
 @click.option(
+    "--prove", is_flag=True, help="Put the advice to the proof: present and remedy in alternating blocks of 3 s, four each."
+)
+@click.option(
     "--gate",
     metavar="COND",
     multiple=True,
@@ -189,7 +192,7 @@ def _words(words: dict[str, Any]) -> Any:
 )
 def run(
     model: str | None, json: str | None, markdown: str | None, csv: str | None, repeat: int, suite: str | None, resume: str | None,
-    gate: tuple[str, ...], inconclusive: str, dry_run: bool, record: bool, sessions_dir: str | None, name: str | None, **words: Any,
+    prove: bool, gate: tuple[str, ...], inconclusive: str, dry_run: bool, record: bool, sessions_dir: str | None, name: str | None, **words: Any,
 ) -> int:  # fmt: skip
     """Measure MODEL, or a suite of models, without a screen, print the results and exit.
 
@@ -228,7 +231,7 @@ def run(
         environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
         command=["infertop", *sys.argv[1:]],
     )  # fmt: skip
-    measured = _measure(planned, settings, resumed)
+    measured = _measure(planned, settings, resumed, prove)
     return deliver(measured, planned, conditions, targets, pass_inconclusive=inconclusive == "pass", say=say)
 
 
@@ -270,7 +273,7 @@ def _preview(planned: Plan, sessions_dir: str | None, done: int) -> str:
     return preview(planned, earlier(sessions_dir, facts()), done)
 
 
-def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None) -> Measured:
+def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None, prove: bool) -> Measured:
     from .sessions.headless import Measured, measure
     from .sessions.progress import ProgressLine
 
@@ -282,7 +285,7 @@ def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None) -
             return Measured(resumed.name, resumed.header, known)
         settings = resumed.settings(settings)
     with ProgressLine(sys.stderr) as progress:
-        return measure(planned.tasks, settings, progress, known)
+        return measure(planned.tasks, settings, progress, known, prove)
 
 
 def _building(words: dict[str, Any]) -> tuple[bool, str | None]:

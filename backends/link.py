@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -49,12 +50,10 @@ def measure(device: Device, size: int = SIZE, budget_ns: int = BUDGET_NS) -> Rat
     rates: Rates = {}
     for name, host in (("pinned", pinned), ("pageable", pageable)):
         address = host.ctypes.data
-        rates[f"h2d_{name}"] = _best(
-            lambda a=address: timed(lambda: device.copy_in(target, a, size, stream)), size, budget_ns
-        )  # type: ignore[misc]
-        rates[f"d2h_{name}"] = _best(
-            lambda a=address: timed(lambda: device.copy_out(a, target, size, stream)), size, budget_ns
-        )  # type: ignore[misc]
+        copy_in = partial(device.copy_in, target, address, size, stream)
+        copy_out = partial(device.copy_out, address, target, size, stream)
+        rates[f"h2d_{name}"] = _best(partial(timed, copy_in), size, budget_ns)
+        rates[f"d2h_{name}"] = _best(partial(timed, copy_out), size, budget_ns)
 
     def staging() -> float:
         start = time.perf_counter_ns()

@@ -104,32 +104,7 @@ class Diagnosis:
         total = sum(share.seconds for share in self._shares.values())
         if not total:
             return []
-        ordered = sorted(self._shares.items(), key=lambda item: -item[1].seconds)
-        found = [
-            {
-                "kind": kind,
-                "share": round(share.seconds / total, 4),
-                "confidence": round(share.confidence / share.seconds, 2) if share.seconds else 0.0,
-                "text": share.last.text if share.last else "",
-                "evidence": [_plain(item) for item in share.last.evidence] if share.last else [],
-                "advice": share.last.advice if share.last else None,
-            }
-            for kind, share in ordered
-        ]
-        if found[0]["share"] < MIXED_BELOW:
-            parts = ", ".join(f"{item['kind']} {100 * item['share']:.0f} %" for item in found)
-            found.insert(
-                0,
-                {
-                    "kind": "mixed",
-                    "share": 1.0,
-                    "confidence": 0.0,
-                    "text": parts,
-                    "evidence": [],
-                    "advice": None,
-                },
-            )
-        return found
+        return with_mixed([_summary(kind, share, total) for kind, share in self._shares.items()])
 
     @property
     def verdict(self) -> Verdict | None:
@@ -229,7 +204,7 @@ class Diagnosis:
 
 def family_of(configuration: Configuration) -> Family:
     """What a remedy leaves as it is; runs of one family are comparable."""
-    options = replace(configuration.options, threads=None)
+    options = replace(configuration.options, threads=None, agreement=False)
     return (
         configuration.model, configuration.device, tuple(sorted(configuration.dims.items())), configuration.load, configuration.environment,
         repr(options),
@@ -296,6 +271,44 @@ def remedy(configuration: Configuration, advice: Mapping[str, Any]) -> Configura
 def rounded(value: float) -> float:
     """With DIGITS digits that count, so that a log holds no noise."""
     return float(f"{value:.{DIGITS}g}")
+
+
+def with_mixed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Verdicts by their share, largest first, and `mixed` before them where the first has too little."""
+    ordered = sorted(found, key=lambda item: (-item["share"], item["kind"]))
+    if not ordered or ordered[0]["share"] >= MIXED_BELOW:
+        return ordered
+    parts = ", ".join(f"{item['kind']} {100 * item['share']:.0f} %" for item in ordered)
+    return [
+        {"kind": "mixed", "share": 1.0, "confidence": 0.0, "text": parts, "evidence": [], "advice": None},
+        *ordered,
+    ]
+
+
+def together(repeats: list[tuple[list[dict[str, Any]], float]]) -> list[dict[str, Any]]:
+    """The verdicts of repeats as one list, each repeat with its measured time, s, as weight; the words are those of the first."""
+    total = sum(seconds for verdicts, seconds in repeats if verdicts)
+    found: dict[str, dict[str, Any]] = {}
+    for verdicts, seconds in repeats:
+        for item in verdicts:
+            if item["kind"] != "mixed" and total:
+                share = item["share"] * seconds / total
+                known = found.setdefault(item["kind"], {**item, "share": 0.0})
+                known["share"] += share
+    return with_mixed([{**item, "share": round(item["share"], 4)} for item in found.values()])
+
+
+def _summary(kind: str, share: Shares, total: float) -> dict[str, Any]:
+    """An element of a result's `verdicts`."""
+    last = share.last
+    return {
+        "kind": kind,
+        "share": round(share.seconds / total, 4),
+        "confidence": round(share.confidence / share.seconds, 2) if share.seconds else 0.0,
+        "text": last.text if last else "",
+        "evidence": [_plain(item) for item in last.evidence] if last else [],
+        "advice": last.advice if last else None,
+    }
 
 
 def _plain(evidence: Evidence) -> dict[str, Any]:

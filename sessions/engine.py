@@ -69,6 +69,7 @@ class Engine:
         self.state.apply(self.header)
         self.diagnosis = Diagnosis()
         self.diagnosis.take(self.header)
+        self.keep_workers = settings.task is not None  # loaded and idle after their run, so that a switch back is quick
         self._nowhere = False
         self._runs = before
         self._ticks = 0
@@ -191,7 +192,7 @@ class Engine:
             Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
         )
         self.results.append(result)
-        if runner.reusable and self.settings.task is not None:
+        if runner.reusable and self.keep_workers:
             self.workers.park(runner.worker, runner.task.configuration)
         else:
             runner.worker.end()

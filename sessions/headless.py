@@ -13,7 +13,7 @@ from types import FrameType
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from ..telemetry.host import facts
-from . import store, sweep
+from . import proof, store, sweep
 from .engine import Engine
 from .expected import Expected, earlier
 from .plan import Task, describe
@@ -88,8 +88,10 @@ def measure(
     settings: EngineSettings,
     progress: Callable[[Progress], None],
     known: Sequence[Result] = (),
+    prove: bool = False,
 ) -> Measured:
-    """Run every task and return what was measured. `known` are the results of the first tasks, which a resumed session has already.
+    """Run every task and return what was measured. `known` are the results of the first tasks, which a resumed session has already; with
+    `prove` the advice for each configuration is put to the proof after it.
 
     Raises MeasureError only where no session can be made at all.
     """
@@ -114,12 +116,50 @@ def measure(
                     course.end(engine.results[-1])
                     run = engine.results[-1]["run"]
                     engine.say(sweep.KIND, course.text(), ended=run, **course.data())
+                    if prove and not task.repeat and interruption.signal is None:
+                        _prove(engine, task, progress, course, interruption)
                 if interruption.signal is not None:
                     reason = f"ended by {signal.Signals(interruption.signal).name}"
                     break
     finally:
         engine.close(reason)
     return Measured(place.name, engine.header, [*known, *engine.results], interruption.signal)
+
+
+def _prove(
+    engine: Engine,
+    task: Task,
+    progress: Callable[[Progress], None],
+    course: sweep.Course,
+    interruption: Interruption,
+) -> None:
+    """Present and remedy in alternating blocks; what came of it is an event and stands in the task's result."""
+    result = engine.results[-1]
+    advice = proof.first_advice(result)
+    if advice is None:
+        return
+    proving = proof.Proof(task, advice)
+    keep, engine.keep_workers = engine.keep_workers, True
+    index, count = max(0, course.done - 1), len(course.tasks)
+    while (block := proving.next()) is not None:
+        try:
+            runner = engine.start(block)
+        except MeasureError as error:
+            proving.give_up(error.message)
+            break
+        title = f"proving {advice['text']}: {describe(block.configuration)}"
+        while engine.runner is runner:
+            engine.step()
+            progress(Progress(title, proving.done / proving.count, index, count))
+            if interruption.signal is not None:
+                proving.give_up("it was interrupted")
+                runner.stop()
+        block_result = engine.results.pop()  # a block is no result of its own
+        if not runner.stopped:
+            proving.take(block_result)
+    engine.keep_workers = keep
+    result["proof"] = proving.outcome()
+    engine.say(proof.KIND, proof.sentence(result["proof"]), **result["proof"])
 
 
 def _one(

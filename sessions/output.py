@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import load_words, pareto, texts, units
+from . import load_words, pareto, proof, texts, units
 from .gates import Judgement, scope_of
 from .lines import sentence, table
 from .results import COLD_START, LATENCY, QUANTILES, Result, several_models
@@ -302,8 +302,22 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     ]
     lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in load_words.notes(r)]
     lines += [f"{scope_of(r, model=several)}: {agreement_line(r)}" for r in results if agreement_line(r)]
+    lines += [line for r in results for line in verdict_lines(r, scope_of(r, model=several))]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"
+
+
+def verdict_lines(result: Result, scope: str) -> list[str]:
+    """What holds a configuration back, for how much of the time, what to do, and what a proof of that gave."""
+    if not result.get("verdicts"):
+        return []
+    first = result["verdicts"][0]
+    share = "" if first["kind"] == "mixed" or first["share"] > 0.995 else f" ({100 * first['share']:.0f} % of the time)"
+    advice = (first["advice"] or {}).get("text")
+    lines = [f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}" + (f" → {texts.line(advice)}" if advice else "")]
+    if result.get("proof"):
+        lines.append(f"{scope}: proof: {texts.line(proof.sentence(result['proof']))}")
+    return lines
 
 
 def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str:

@@ -19,6 +19,7 @@ from ..backends.errors import MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
 from . import pareto
+from .diagnosis import together
 from .plan import Plan
 from .records import STAGES, Header
 
@@ -103,6 +104,7 @@ def blank_result(
         "telemetry": {},
         "energy_j_per_sample": None,
         "verdicts": [],
+        "proof": None,
         "stability": None,
         "stability_reasons": [],
         "warmup": None,
@@ -191,6 +193,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         "telemetry": _telemetry(good),
         "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),
         "agreement": _agreement(good),
+        "verdicts": together([(r["verdicts"], r["duration_s"] or 0.0) for r in good]),
         **_stability(good),
         "dropped": sum(r["dropped"] or 0 for r in repeats),
         "repeats": list(repeats),

@@ -1,0 +1,135 @@
+"""Whether a remedy helps: present and remedy measured in alternating blocks, and the change with its interval.
+
+What drifts while one waits (temperature, clocks, somebody else) then harms both alike; each pair of neighbouring blocks gives one change,
+and their spread the interval (Student's t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..backends.configuration import Configuration
+from ..telemetry.statistics import repeat_interval
+from .diagnosis import remedy, rounded
+from .plan import Task
+from .results import Result
+
+KIND = "proof"
+
+BLOCK_S, PAIRS, WARMUP = 3.0, 4, "0.5s"
+"""A block is measured for 3 s after its warm-up; four pairs take half a minute and bound a change of 1 % where blocks differ by 0.6 %."""
+
+LEAST_PAIRS = 2
+
+
+class Proof:
+    """One proof: hands out its blocks as tasks, in the order ABAB…, takes their results, and says what came of it."""
+
+    def __init__(
+        self,
+        present: Task,
+        advice: Mapping[str, Any],
+        pairs: int = PAIRS,
+        block_s: float = BLOCK_S,
+        warmup: str = WARMUP,
+    ) -> None:
+        """Raises ValueError where no action follows the advice."""
+        changed = remedy(present.configuration, advice)
+        if changed is None:
+            raise ValueError(f"no configuration follows from {advice.get('text') or 'this advice'}")
+        self.present, self.remedy, self.advice = present, changed, dict(advice)
+        self._blocks = [
+            self._block(c, pair, block_s, warmup)
+            for pair in range(pairs)
+            for c in (present.configuration, changed)
+        ]
+        self._results: list[Result] = []
+        self.failure: str | None = None
+
+    def _block(self, configuration: Configuration, pair: int, seconds: float, warmup: str) -> Task:
+        # What the first block compared with the reference need not be compared again.
+        options = replace(configuration.options, agreement=False)
+        return Task(replace(configuration, options=options), pair, warmup, seconds)
+
+    @property
+    def done(self) -> int:
+        """Blocks measured so far."""
+        return len(self._results)
+
+    @property
+    def count(self) -> int:
+        return len(self._blocks)
+
+    def next(self) -> Task | None:
+        """The next block; None where there is none left, or one could not be measured."""
+        return None if self.failure is not None or self.done >= self.count else self._blocks[self.done]
+
+    def take(self, result: Result) -> None:
+        """The result of the block that `next` gave."""
+        if result["status"] not in ("ok", "fallback") or not (result["latency_ms"] or {}).get("p50"):
+            error = result["error"] or {}
+            which = "the remedy" if self.done % 2 else "the present configuration"
+            self.failure = f"{which} could not be measured: {error.get('message') or 'no requests'}"
+            return
+        self._results.append(result)
+
+    def give_up(self, why: str) -> None:
+        """No further block; what was measured counts."""
+        self.failure = self.failure or why
+
+    def outcome(self) -> dict[str, Any]:
+        """The change of p50 (of a sample's share of it where the batch changes), its 95 % interval, and what was predicted; ms."""
+        values = [self._value(result) for result in self._results]
+        pairs = list(zip(values[::2], values[1::2], strict=False))
+        found: dict[str, Any] = {
+            "action": self.advice.get("action"),
+            "value": self.advice.get("value"),
+            "text": self.advice.get("text", ""),
+            "per": self.advice.get("per", "request"),
+            "predicted_ms": self.advice.get("gain_ms"),
+            "predicted_share": self.advice.get("gain_share"),
+            "most": bool(self.advice.get("most")),
+            "blocks": [{"present_ms": rounded(a), "remedy_ms": rounded(b)} for a, b in pairs],
+            "present_ms": None, "remedy_ms": None, "change_ms": None, "change_share": None, "change_share_ci95": None,
+            "verdict": "unknown", "error": self.failure,
+        }  # fmt: skip
+        if len(pairs) < LEAST_PAIRS:
+            return found
+        changes = [b / a - 1 for a, b in pairs]
+        low, high = repeat_interval(changes)
+        before, after = (sum(side) / len(pairs) for side in zip(*pairs, strict=True))
+        return found | {
+            "present_ms": rounded(before),
+            "remedy_ms": rounded(after),
+            "change_ms": rounded(after - before),
+            "change_share": rounded(sum(changes) / len(changes)),
+            "change_share_ci95": [rounded(low), rounded(high)],
+            "verdict": "helps" if high < 0 else "harms" if low > 0 else "changes nothing surely",
+        }
+
+    def _value(self, result: Result) -> float:
+        batch = (result["batch"] or 1) if self.advice.get("per") == "sample" else 1
+        return float(result["latency_ms"]["p50"]) / batch
+
+
+def sentence(outcome: Mapping[str, Any]) -> str:
+    """`pinned helps: −1.08 ms (−30.0 %, 95 % −31.0 to −29.0 %) over 4 pairs; predicted was about −1.1 ms`."""
+    name = f"batch {outcome['value']}" if outcome["action"] == "batch-up" else str(outcome["value"])
+    if outcome["change_share"] is None:
+        return f"{name}: nothing is proven: {outcome['error'] or 'too few blocks'}"
+    low, high = outcome["change_share_ci95"]
+    unit = " a sample" if outcome["per"] == "sample" else ""
+    share = f"{100 * outcome['change_share']:+.1f} %, 95 % {100 * low:+.1f} to {100 * high:+.1f} %"
+    text = f"{outcome['change_ms']:+.3g} ms{unit} ({share}) over {len(outcome['blocks'])} pairs"
+    if outcome["predicted_ms"] is not None:
+        about = "at most" if outcome["most"] else "about"
+        text += f"; predicted was {about} {-outcome['predicted_ms']:+.3g} ms{unit}"
+    return f"{name} {outcome['verdict']}: {text.replace('-', '−')}"
+
+
+def first_advice(result: Result) -> Mapping[str, Any] | None:
+    """The advice of the verdict that stood longest, of those that an action follows; None where there is none."""
+    advices = (verdict["advice"] for verdict in result["verdicts"])
+    return next((advice for advice in advices if advice and advice.get("action")), None)
