@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda, models, trt_bindings, trt_engine, trt_options
+from . import cuda, models, ort_session, trt_bindings, trt_engine, trt_options
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import file_shapes
 from .ort_model import OrtModel
-from .ort_session import refuse_other_floats
 from .signature import Signature, resolve
 from .staged import Staged, refuse_path
 from .trt_bindings import RTX, TENSORRT, Flavour
@@ -56,7 +55,8 @@ class TensorRt:
         """An engine for the model and its sizes: kept where they are the same, else from the cache, else built."""
         self._release()
         refuse(configuration, self.flavour)
-        trt_options.parse(configuration.options.backend_options, self.flavour.name)
+        options = configuration.options
+        trt_options.parse(options.backend_options, self.flavour.name)
         index = cuda.index_of(configuration.device)
         self._driver = cuda.load()
         if index < self._driver.count():
@@ -65,7 +65,7 @@ class TensorRt:
         self._trt = trt_bindings.load(self.flavour)
         self._open(index)
         self._configuration = configuration
-        model = models.resolve(configuration.model, configuration.options.working_directory)
+        model = models.resolve(configuration.model, options.working_directory)
         if model.kind == "engine" and model.path is not None:
             signature = self._take(model, configuration, report)
         else:
@@ -75,16 +75,23 @@ class TensorRt:
         if not self._contexts:
             report("build")
             self._contexts = [self._context()]
-        names = self._engine.outputs
+        assert self._gpu is not None
+        graph = self._model.graph if model.kind != "engine" else None
         self._known = Loaded(
             inputs=signature.inputs,
             batch=signature.batch,
             dims=signature.dims,
             assumed=signature.assumed,
-            tables=self._model.graph.tables if model.kind != "engine" else {},
-            outputs=[output.name for output in names],
+            tables=graph.tables if graph else {},
+            outputs=[output.name for output in self._engine.outputs],
             libraries=versions(*self.flavour.distributions, "pycuda", "numpy"),
             cache=self._made.cache,
+            native=ort_session.native(graph) if graph else None,
+            runtime={
+                "memory": self._gpu.tool,
+                "engine_bytes": len(self._made.blob),
+                "cuda_graph": trt_options.parse(options.backend_options, self.flavour.name).cuda_graph,
+            },
         )
         return self._known
 
@@ -219,9 +226,9 @@ def recipe_of(
     """What to build for a model that is open. Raises MeasureError where the file is not in the precision asked for."""
     precision, graph, file = configuration.precision, model.graph, model.file
     if precision in ("fp32", "tf32"):
-        refuse_other_floats(graph, file, precision)
+        ort_session.refuse_other_floats(graph, file, precision)
     wanted = {"fp16": "float16", "bf16": "bfloat16"}.get(precision)
-    if wanted and not file.exported and graph.float_types - {wanted}:
+    if wanted and not file.exported and ort_session.native(graph) != precision:
         raise MeasureError(
             "unsupported",
             f"{file.name} is not in {wanted}, and precision is in the graph with {flavour.name}",

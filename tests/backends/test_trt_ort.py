@@ -1,0 +1,92 @@
+"""`onnxruntime-tensorrt`: whether its libraries are there, said by name; and what it refuses or leaves to other providers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from infertop.backends import cuda, libraries, probes, registry, trt_ort
+from infertop.backends.configuration import Configuration
+from infertop.backends.errors import MeasureError
+from infertop.backends.ort_cuda import PROVIDER as CUDA
+from infertop.tests.backends.fake_cuda import FakeCuda
+
+
+def probe() -> probes.Availability:
+    return probes.probe(registry.resolve("ort-trt"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An onnxruntime-gpu with all its providers, on a machine with a GPU."""
+    for name in ("cuda", "tensorrt"):
+        (tmp_path / f"libonnxruntime_providers_{name}.so").touch()
+    monkeypatch.setattr(probes, "onnxruntime_folder", lambda: tmp_path)
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
+    monkeypatch.setattr(libraries, "missing", lambda path: [])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("library", "fix"),
+    [
+        ("libnvinfer.so.10", "pip install 'tensorrt>=10,<11'"),
+        (
+            "libcudnn.so.8",
+            "pip install 'nvidia-cudnn-cu12>=8,<9', or an onnxruntime-gpu for the cuDNN that is here",
+        ),
+        (
+            "libcudnn.so.9",
+            "pip install 'nvidia-cudnn-cu13>=9,<10', or an onnxruntime-gpu for the cuDNN that is here",
+        ),
+        ("libcublasLt.so.13", "pip install 'onnxruntime-gpu[cuda,cudnn]'"),
+    ],
+)
+def test_the_missing_library_is_named_with_what_brings_it(
+    library: str, fix: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert probe().usable
+    monkeypatch.setattr(libraries, "missing", lambda path: [library] if "tensorrt" in path.name else [])
+    found = probe()
+    assert not found.usable
+    assert (found.reason, found.fix) == (f"{library} cannot be loaded", fix)
+    assert not found.falls_back, "another provider's numbers are not this one's"
+
+
+def test_the_installed_onnxruntime_s_own_provider_is_read() -> None:
+    place = probes.onnxruntime_folder()
+    library = place / "libonnxruntime_providers_tensorrt.so" if place else None
+    if library is None or not library.is_file():
+        pytest.skip("this onnxruntime has no TensorRT provider")
+    needed = [name for name in libraries.needed(library) if name.startswith("libnvinfer.so")]
+    assert len(needed) == 1
+    if needed[0] in libraries.missing(library):
+        assert probe().reason == f"{needed[0]} cannot be loaded"
+
+
+def test_an_onnxruntime_without_the_provider_is_told(folder: Path) -> None:
+    (folder / "libonnxruntime_providers_tensorrt.so").unlink()
+    assert probe().reason == "this onnxruntime has no TensorRT provider"
+
+
+@pytest.mark.parametrize(
+    ("precision", "says"), [("fp32", "cannot switch TF32 off"), ("bf16", "native, tf32, fp16, not bf16")]
+)
+def test_what_it_cannot_do_is_said(precision: str, says: str) -> None:
+    configuration = Configuration("onnxruntime-tensorrt", "smallcnn", precision, device="cuda:0")
+    with pytest.raises(MeasureError, match=says):
+        trt_ort.OnnxRuntimeTensorRt().load(configuration, print)
+
+
+def test_nodes_that_tensorrt_did_not_take_are_a_fallback() -> None:
+    session = SimpleNamespace(get_providers=lambda: [trt_ort.PROVIDER, CUDA, "CPUExecutionProvider"])
+    assert trt_ort.left_out(session, {trt_ort.PROVIDER: 1}) is None
+    assert trt_ort.left_out(session, {trt_ort.PROVIDER: 1, CUDA: 3}) == (
+        "3 nodes run by the CUDA provider, not by TensorRT"
+    )
+    without = SimpleNamespace(get_providers=lambda: [CUDA, "CPUExecutionProvider"])
+    said = trt_ort.left_out(without, {})
+    assert said is not None
+    assert said.startswith("the TensorRT provider did not start")
+    assert said.endswith("the CUDA provider runs everything")
