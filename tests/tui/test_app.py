@@ -490,12 +490,15 @@ async def test_a_defect_is_handed_to_the_command_line() -> None:
                 raise ZeroDivisionError("a defect")
             return super().poll()
 
-    port = Broken()
-    app = InfertopApp(port)
-    with pytest.raises(ZeroDivisionError):
+    async def run_until_it_breaks() -> None:
         async with app.run_test(size=(80, 24)) as pilot:
             port.sent.append(("stop", None))
             for _ in range(200):
                 await pilot.pause(0.01)
+
+    port = Broken()
+    app = InfertopApp(port)
+    with pytest.raises(ZeroDivisionError):
+        await run_until_it_breaks()
     assert isinstance(app.defect, ZeroDivisionError)
     assert app.return_code == 70

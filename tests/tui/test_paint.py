@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.records import Fault, Verdict
-from infertop.sessions.view import View
+from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
 from infertop.tui import playback
@@ -81,6 +81,7 @@ def test_the_line_plan_at_80_by_24() -> None:
     assert lines[7].startswith(" before: batch 16 2.59 → now 3.58 ms (+38 % ±0.1)")
     assert lines[8].startswith(" time goes ▒")
     assert "compute 3.33 93%" in lines[9]
+    assert lines[9].rstrip().endswith("8 939/s")
     assert lines[10].startswith("─ latency each second, ms")
     assert "┊batch 32" in lines[16]
     assert "┊" in lines[12], "the mark of the change"
@@ -127,6 +128,15 @@ def test_unknown_is_a_dash_and_never_zero() -> None:
 def test_a_tick_without_a_request_reads_waiting() -> None:
     assert "waiting 1.4 s" in screen(synthetic.view(since_request=1.4))[2]
     assert "waiting" not in screen(synthetic.view(since_request=0.1))[2]
+    verdict = Verdict(t=1, run=1, kind="cpu", confidence=0.9, text="computing takes all of it")
+    assert "waiting 1.4 s" in screen(synthetic.view(since_request=1.4, verdict=verdict))[3]
+
+
+def test_five_stages_fit_at_80_columns() -> None:
+    stages = {"host": 2.1e5, "h2d": 1.52e6, "compute": 1.95e6, "d2h": 2e4, "gap": 9e4, "enqueue": 1.2e6}
+    line = screen(synthetic.view(run=synthetic.run(stages=stages)))[9]
+    for name in ("host 0.21", "h2d 1.52", "compute 1.95", "d2h 0.02", "gap 0.09", "8 939/s"):
+        assert name in line
 
 
 def test_a_switch_shows_its_phase_time_and_progress_and_keeps_the_old_results() -> None:
@@ -242,6 +252,20 @@ def test_a_replay_has_a_timeline_and_its_place() -> None:
 def test_backends_keep_their_digits_and_reasons_as_far_as_they_fit() -> None:
     assert "4 trt ✕ libnvinfer.so.10 is not on" in screen(synthetic.view(), 120, 40)[1]
     assert "4 trt ✕" in screen(synthetic.view(), 60, 20)[1]
+    many = [
+        ("torch", True),
+        ("compile", True),
+        ("ort-cpu", True),
+        ("ort-cuda", False),
+        ("ort-trt", False),
+        ("trt", False),
+        ("trt-rtx", False),
+    ]
+    backends = tuple(BackendView(name, name, usable, reason="no GPU here") for name, usable in many)
+    line = screen(synthetic.view(backends=backends))[1]
+    for number, (name, _) in enumerate(many, start=1):
+        assert f"{number} {name}" in line
+    assert line.count("✕") == 4
 
 
 def test_nothing_untrusted_reaches_the_screen_as_it_is() -> None:

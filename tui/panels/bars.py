@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...sessions.view import BackendView
 from ..naming import facts
 from ..render.cells import EMPTY, Row, clean, cut, fit, length, spread
 from ..render.numbers import clock, size, span
@@ -74,31 +75,30 @@ def backends(scene: Scene, width: int) -> Row:
     """A digit and a short name for each backend; the present one stands out, one that cannot be used has a cross and its reason."""
     view = scene.view
     if not view.backends:
-        return (
-            ((" looking which backends this machine has", "dim"),)
-            if scene.live
-            else ((" no backends recorded", "dim"),)
-        )
+        text = " looking which backends this machine has" if scene.live else " no backends recorded"
+        return ((text, "dim"),)
     present = view.run.configuration.backend if view.run is not None else None
-    reasons = [clean(b.reason) if b.usable is False else "" for b in view.backends]
-    for reason_room in (28, 16, 0):
-        row: Row = ((" ", "text"),)
-        for number, (backend, reason) in enumerate(zip(view.backends, reasons, strict=True), start=1):
-            digit = str(number) if number <= 9 else " "
-            name = clean(backend.short)
-            if backend.name == present:
-                part: Row = ((f" {digit} {name} ", "active"), (" ", "text"))
-            elif backend.usable is False:
-                why = f" {cut(reason, reason_room)}" if reason_room and reason else ""
-                part = ((f" {digit} {name} ✕{why} ", "dim"), (" ", "text"))
-            elif backend.usable is None:
-                part = ((f" {digit} ", "key"), (f"{name} … ", "dim"), (" ", "text"))
-            else:
-                part = ((f" {digit} ", "key"), (f"{name} ", "text"), (" ", "text"))
-            row = (*row, *part)
+    row: Row = EMPTY
+    # The reasons go first where there is no room, then the blanks.
+    for reason_room, pad in ((28, " "), (16, " "), (0, " "), (0, "")):
+        row = ((" ", "text"),)
+        for number, backend in enumerate(view.backends, start=1):
+            reason = clean(backend.reason) if backend.usable is False and reason_room else ""
+            why = f" {cut(reason, reason_room)}" if reason else ""
+            row = (*row, *_backend(backend, number, backend.name == present, why, pad), (" ", "text"))
         if length(row) <= width:
-            return row
+            break
     return fit(row, width)
+
+
+def _backend(backend: BackendView, number: int, present: bool, why: str, pad: str) -> Row:
+    digit, name = str(number) if number <= 9 else " ", clean(backend.short)
+    if present:
+        return ((f"{pad}{digit} {name}{pad}", "active"),)
+    if backend.usable is False:
+        return ((f"{pad}{digit} {name}{pad}✕{why}{pad}", "dim"),)
+    mark = f"{pad}…" if backend.usable is None else ""
+    return ((f"{pad}{digit} ", "key"), (f"{name}{mark}{pad}", "dim" if mark else "text"))
 
 
 def footer(scene: Scene, width: int) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...sessions.view import RunView
-from ..render.cells import EMPTY, Row, words
+from ..render.cells import EMPTY, Row, length, spread, words
 from ..render.numbers import UNKNOWN, Unit, count, duration, number, unit_for
 from ..render.stages import ORDER, bar, legend, parts
 from ..scene import Panel, Scene, shown_run
@@ -27,42 +27,51 @@ def _unit(run: RunView) -> Unit:
     return unit_for(sum((run.stages or {}).get(name, 0.0) for name in ORDER))
 
 
-def _bar_and_legend(scene: Scene, width: int) -> list[Row]:
-    run = shown_run(scene.view)
-    if run is None or run.latency is None:
-        return [((UNKNOWN, "dim"),), EMPTY]
+def _bar(scene: Scene, run: RunView, width: int) -> Row:
     if not run.stages:
-        return [
-            ((("." if scene.glyphs.ascii else "·") * width, "frame"),),
-            (("no request has been timed by stage yet", "dim"),),
-        ]
-    found = parts(dict(run.stages), scene.glyphs)
-    unit = _unit(run)
-    entries = legend(found, unit)
+        return ((("." if scene.glyphs.ascii else "·") * width, "frame"),)
+    return bar(parts(dict(run.stages), scene.glyphs), width)
+
+
+def _legend(scene: Scene, run: RunView, width: int) -> Row:
+    """What the bar's parts are; without their shares, and then closer together, where the room is small."""
+    if not run.stages:
+        return (("no request has been timed by stage yet", "dim"),)
+    found, unit = parts(dict(run.stages), scene.glyphs), _unit(run)
+    for shares, gap in ((True, "   "), (False, "  "), (False, " ")):
+        entries = legend(found, unit, shares=shares)
+        row = words(entries, ((gap, "text"),), 10_000)
+        if length(row) <= width:
+            break
     enqueue = run.stages.get("enqueue")
     if enqueue is not None:
-        entries.append(
-            (("enqueue ", "dim"), (duration(enqueue, unit, name=False), "text"), (" beside", "dim"))
+        beside: Row = (
+            ("   enqueue ", "dim"),
+            (duration(enqueue, unit, name=False), "text"),
+            (" beside", "dim"),
         )
-    return [bar(found, width), words(entries, (("   ", "text"),), width)]
+        row = (*row, *beside) if length(row) + length(beside) <= width else row
+    return row
 
 
 def compact(scene: Scene, width: int, height: int) -> list[Row]:
-    """The bar with its name before it, over the legend."""
+    """The bar with its name before it, over the legend with the throughput."""
     run = shown_run(scene.view)
-    run = shown_run(scene.view)
-    label, second = " time goes ", " "
-    if run is not None and run.stages:
-        second = f" mean, {_unit(run).name} "
-    rows = _bar_and_legend(scene, width - len(label) - 1)
-    return [((label, "dim"), *rows[0]), ((second.ljust(len(label)), "dim"), *rows[1])][:height]
+    label = " time goes "
+    if run is None or run.latency is None:
+        return [((label, "dim"), (UNKNOWN, "dim")), EMPTY][:height]
+    second = f" mean, {_unit(run).name} ".ljust(len(label)) if run.stages else " " * len(label)
+    tail: Row = ((number(run.throughput), "strong"), ("/s ", "dim"))
+    room = width - len(label) - length(tail) - 1
+    left: Row = ((second, "dim"), *_legend(scene, run, room))
+    return [((label, "dim"), *_bar(scene, run, width - len(label) - 1)), spread(left, tail, width)][:height]
 
 
 def body(scene: Scene, width: int, height: int) -> list[Row]:
     run = shown_run(scene.view)
     if run is None or (run.latency is None and run.error is None):
         return said(waiting_for(scene), width, height)
-    rows = _bar_and_legend(scene, width)
+    rows = [_bar(scene, run, width), _legend(scene, run, width)]
     line: Row = ((number(run.throughput), "strong"), (" samples/s", "text"))
     if run.samples and run.requests and run.samples != run.requests:
         line = (
@@ -87,8 +96,8 @@ def _cold(scene: Scene) -> Row:
     known = [(name, value) for name, value in run.cold_start.items() if value is not None]
     if not known:
         return (("cold start ", "dim"), ("none: the worker was kept loaded", "text"))
-    row: Row = (("cold start ", "dim"), (f"{sum(v for _, v in known):.1f} s", "strong"), (": ", "dim"))
-    text = "  ".join(f"{name} {value:.1f}" for name, value in known)
+    row: Row = (("cold start ", "dim"), (f"{number(sum(v for _, v in known))} s", "strong"), (": ", "dim"))
+    text = "  ".join(f"{name} {number(value)}" for name, value in known if value >= 0.005)
     return (*row, (text + (f"  cache {run.cache}" if run.cache else ""), "dim"))
 
 

@@ -10,6 +10,7 @@ from ..render.numbers import count, number, seconds, span
 from ..scene import Message, Scene, baseline, shown_run
 from .states import PHASE_WORDS
 
+_WAITING_S = 0.5  # s without a request from which it is said: two ticks
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
 _STEPS = ("import", "load", "warmup", "measure")
@@ -158,8 +159,8 @@ def _measuring(scene: Scene, run: RunView, width: int) -> list[Row]:
     if run.throughput is not None:
         head = (*head, (number(run.throughput), "strong"), (" samples/s", "text"))
     head = (*head, (f"  for {span(run.measured_s)}", "text"))
-    if view.since_request is not None and view.since_request >= 0.5:
-        head = (*head, ("  ", "text"), (f"waiting {view.since_request:.1f} s", "two-strong"))
+    if waiting := _waiting(view):
+        head = (*head, ("  ", "text"), *waiting)
     if run.drops:
         head = (*head, (f"  {count(run.drops)} records dropped", "two"))
     right: Row = EMPTY
@@ -185,8 +186,15 @@ def _diagnosis(scene: Scene, width: int) -> list[Row]:
         (f"  {clean(found.text)}", "text"),
     )
     advice = clean(str(found.advice.get("text", ""))) if found.advice else ""
-    second = f"→ {advice}" if advice else ""
-    return [fit(head, width), fit(((f"   {second}", "strong"),), width)]
+    second: Row = ((f"   → {advice}" if advice else "", "strong"),)
+    return [fit(head, width), spread(second, _waiting(scene.view), width)]
+
+
+def _waiting(view: View) -> Row:
+    """How long no request has been completed, once that is worth saying."""
+    if view.since_request is None or view.since_request < _WAITING_S:
+        return EMPTY
+    return ((f"waiting {view.since_request:.1f} s ", "two-strong"),)
 
 
 def compared(scene: Scene) -> str:

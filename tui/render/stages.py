@@ -53,15 +53,16 @@ def bar(stages: Sequence[Part], width: int) -> Row:
     return tuple((p.texture * c, p.style) for p, c in zip(stages, cells, strict=True) if c)
 
 
-def legend(stages: Sequence[Part], unit: Unit) -> list[Row]:
-    """For each stage its texture, name, time and share."""
+def legend(stages: Sequence[Part], unit: Unit, *, shares: bool = True) -> list[Row]:
+    """For each stage its texture, name and time, and with `shares` its part of the whole."""
     total = sum(p.ns for p in stages) or 1.0
-    return [
-        (
-            (p.texture + " ", p.style),
-            (f"{p.name} ", "text"),
-            (number(p.ns / unit.ns), "strong"),
-            (f" {p.ns / total * 100:.0f}%", "dim"),
-        )
-        for p in stages
-    ]
+    rows: list[Row] = []
+    for p in stages:
+        row: Row = ((f"{p.texture} ", p.style), (f"{p.name} ", "text"), (_time(p.ns / unit.ns), "strong"))
+        rows.append((*row, (f" {p.ns / total * 100:.0f}%", "dim")) if shares else row)
+    return rows
+
+
+def _time(value: float) -> str:
+    """Two decimals serve beside stages that are larger; less than half a hundredth keeps its digits."""
+    return f"{value:.2f}" if 0.005 <= value < 0.1 else number(value)
