@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from .backend import Input, Inputs
-from .cuda import Device, Stream
+from .cuda import Device
 from .graph import TYPES
 from .inputs import storage
+from .overlapped import Lanes
 
 _NUMBERS = {name: number for number, name in TYPES.items()}
 
 
 class BoundSteps:
-    """`run_with_iobinding` between copies that we make ourselves, on the stream that the session computes on.
+    """`run_with_iobinding` between copies that we make ourselves, around the stream that the session computes on.
 
     `run()` hides its copies; done explicitly they can be timed, and the outputs are the same. `kind` is the device as
-    onnxruntime calls it.
+    onnxruntime calls it. `first` is the first slot's, where there are several: inputs that no request changes are shared with it.
     """
 
     def __init__(
@@ -27,32 +28,41 @@ class BoundSteps:
         session: Any,
         run_options: Any,
         device: Device,
-        stream: Stream,
+        lanes: Lanes,
         inputs: Sequence[Input],
         outputs: Sequence[str],
         sets: Sequence[Inputs],
         path: str,
         kind: str = "cuda",
+        first: BoundSteps | None = None,
     ) -> None:
-        self._session, self._run_options, self._device, self._stream = session, run_options, device, stream
+        self._session, self._run_options, self._device, self._lanes = session, run_options, device, lanes
         self._inputs, self._names, self._kind = inputs, outputs, kind
         self.copies = path != "device"
         self._pinned = path.startswith("pinned")
         arrays = [[given[item.name] for item in inputs] for given in sets]
         self._sets = arrays
         self._staging = [device.pinned(a.shape, a.dtype) for a in arrays[0]] if path == "pinned" else []
-        if path == "pinned-ready":
+        if first is not None:
+            self._sets = first._sets
+        elif path == "pinned-ready":
             self._sets = [[self._pin(array) for array in given] for given in arrays]
         # One set of device buffers, or one for each set of inputs where those stay on the GPU.
-        self._targets = [
-            [device.allocate(a.nbytes) for a in given] for given in (arrays[:1] if self.copies else arrays)
-        ]
+        self._targets: list[list[int]] = (
+            first._targets
+            if first is not None and not self.copies
+            else [
+                [device.allocate(a.nbytes) for a in given]
+                for given in (arrays[:1] if self.copies else arrays)
+            ]
+        )
         self._bindings = [self._bind_inputs(addresses) for addresses in self._targets]
         self._sources = [[a.ctypes.data for a in self._staging or given] for given in self._sets]
         self._sizes = [a.nbytes for a in arrays[0]]
-        if not self.copies:
+        if not self.copies and first is None:
             for index in range(len(arrays)):
                 self._copy_set(index, self._targets[index])
+            lanes.copy_in.synchronize()
         self._landing: dict[tuple[int, tuple[int, ...], str], np.ndarray] = {}
         self._results: list[tuple[int, np.ndarray, str]] = []  # device address, host array, type
         self._fixed = self._bind_outputs(len(arrays))
@@ -81,7 +91,7 @@ class BoundSteps:
         """The last request's outputs; bfloat16 widened to float32."""
         if not self.copies:
             self._copy_results()
-        self._stream.synchronize()
+        self._lanes.copy_out.synchronize()
         return [
             (array.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else array.copy()
             for _, array, dtype in self._results
@@ -95,12 +105,12 @@ class BoundSteps:
     def _copy_set(self, index: int, targets: Sequence[int]) -> None:
         for target, source, size in zip(targets, self._sources[index], self._sizes, strict=True):
             if size:
-                self._device.copy_in(target, source, size, self._stream)
+                self._device.copy_in(target, source, size, self._lanes.copy_in)
 
     def _copy_results(self) -> None:
         for address, array, _ in self._results:
             if array.nbytes:
-                self._device.copy_out(array.ctypes.data, address, array.nbytes, self._stream)
+                self._device.copy_out(array.ctypes.data, address, array.nbytes, self._lanes.copy_out)
 
     def _bind_inputs(self, addresses: Sequence[int]) -> Any:
         binding = self._session.io_binding()
@@ -144,10 +154,11 @@ class BoundSteps:
         for index in range(sets):
             self.prepare(index)
             self.copy_in(index)
+            self._lanes.copy_in.synchronize()
             binding = self._bindings[0 if self.copies else index]
             self._let_allocate(binding)
             self._session.run_with_iobinding(binding, self._run_options)
-            self._stream.synchronize()
+            self._lanes.compute.synchronize()
             values = binding.get_outputs()
             shapes.add(tuple((tuple(value.shape()), value.element_type()) for value in values))
             if len(shapes) > 1:

@@ -167,6 +167,12 @@ class Device:
         self._streams.append(Stream(self.driver, handle.value or 0))
         return self._streams[-1]
 
+    def streams(self, count: int) -> list[Stream]:
+        """So many streams of ours, the same at each call and more where they do not suffice."""
+        while len(self._streams) < count:
+            self.stream()
+        return self._streams[:count]
+
     def event(self) -> Event:
         handle = c_void_p()
         self.driver.call("cuEventCreate", byref(handle), 0)
@@ -215,6 +221,10 @@ class Stream:
     def synchronize(self) -> None:
         self._driver.call("cuStreamSynchronize", self.handle)
 
+    def wait(self, event: Event) -> None:
+        """What is issued from here on begins after the event; the host goes on at once."""
+        self._driver.call("cuStreamWaitEvent", self.handle, event.handle, 0)
+
 
 class Event:
     """A point on a stream, with its time (about 0.5 µs fine)."""
@@ -225,6 +235,10 @@ class Event:
 
     def record(self, stream: Stream) -> None:
         self._driver.call("cuEventRecord", self.handle, stream.handle)
+
+    def synchronize(self) -> None:
+        """Return when the event is reached."""
+        self._driver.call("cuEventSynchronize", self.handle)
 
     def since(self, earlier: Event) -> float:
         """ns on the GPU from `earlier` to this one; both must be complete."""
@@ -251,6 +265,7 @@ def _declare(library: Any) -> None:
         "cuCtxSetCurrent": [pointer],
         "cuMemHostAlloc": [pointer, c_size_t, unsigned],
         "cuStreamCreate": [pointer, unsigned],
+        "cuStreamWaitEvent": [c_void_p, c_void_p, unsigned],
         "cuEventCreate": [pointer, unsigned],
         "cuGetErrorName": [c_int, pointer],
     }.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .configuration import Configuration
 from .errors import MeasureError
 
 MAX_IN_FLIGHT = 128
@@ -92,17 +93,28 @@ def _depth(kind: str, value: str) -> int:
     return slots
 
 
-def refuse(backend: str, load: Load, slots: int, overlaps: bool) -> None:
-    """Raises MeasureError kind "unsupported" where a backend cannot do what the load asks; nothing is imitated with threads.
+def refuse(configuration: Configuration, slots: int, overlaps: bool) -> None:
+    """Raises MeasureError kind "unsupported" where the load asks what cannot be; nothing is imitated with threads.
 
     `slots` and `overlaps` are the backend's, once it has loaded.
     """
-    if slots == 1 and load.slots > 1:
+    load, backend, fix = parse(configuration.load), configuration.backend, "use --load closed:1"
+    if load.slots == 1:
+        return
+    if slots == 1:
         reason = f"{backend} blocks until a request is done, so it cannot hold {load.slots} in flight"
     elif load.slots > slots:
-        reason = f"{backend} holds at most {slots} requests in flight"
+        reason, fix = f"{backend} holds at most {slots} requests in flight", f"use --load closed:{slots}"
     elif load.overlaps and not overlaps:
-        reason = f"{backend} does not overlap copies with compute"
+        reason, fix = f"{backend} does not overlap copies with compute", f"use --load closed:{load.slots}"
+    elif configuration.device != "cpu" and configuration.data_path == "pageable":
+        reason = "a copy to ordinary host memory blocks until the request is done"
+        fix = "use --data-path pinned, pinned-ready or device"
+    elif load.overlaps and configuration.data_path == "device":
+        reason, fix = (
+            "on the data path device there are no copies to overlap",
+            f"use --load closed:{load.slots}",
+        )
     else:
         return
-    raise MeasureError("unsupported", f"{load.text} is not possible: {reason}", f"use --load closed:{slots}")
+    raise MeasureError("unsupported", f"{load.text} is not possible: {reason}", fix)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda, libraries, ort_session, probes
+from . import cuda, libraries, loads, ort_session, probes
 from .backend import Inputs, Loaded, Report, StageTimes
 from .bound import BoundSteps
 from .configuration import Configuration
 from .errors import MeasureError
 from .ort_model import OrtModel
+from .overlapped import Overlapped, lanes, staged, streams_needed
 from .staged import Staged, refuse_path
 
 PROVIDER = "CUDAExecutionProvider"
@@ -37,18 +38,21 @@ SHAPE_OPERATORS = {
 class OnnxRuntimeCuda:
     """ONNX Runtime's CUDA provider over bound buffers, on a stream of ours. Where it fell back to the CPU it says so."""
 
-    slots = 1
+    slots = 1  # where it fell back to the CPU
+    overlaps = True
 
     def __init__(self) -> None:
         self._ort: Any = None
         self._model = OrtModel()
         self._session: Any = None
+        self._sessions: list[Any] = []  # one for each slot of a deep closed loop: a session computes on one stream
         self._device: cuda.Device | None = None
         self._stream: cuda.Stream | None = None
         self._known: Loaded | None = None
         self._path = "pageable"
-        self._steps: BoundSteps | None = None
-        self._staged: Staged | None = None
+        self._load = loads.Load("closed")
+        self._steps: list[BoundSteps] = []
+        self._staged: list[Staged | Overlapped] = []
         self._feeds: list[dict[str, Any]] = []
         self._result: Any = None
 
@@ -61,8 +65,12 @@ class OnnxRuntimeCuda:
         driver = cuda.load()
         self._ort = ort_session.runtime()
         key = (index, precision, tuple(options.backend_options.items()))
+        self._load = loads.parse(configuration.load)
+        wanted = 1 if self._load.overlaps else self._load.slots
+        if self._sessions and len(self._sessions) < wanted:
+            self._model.close()  # its file may be gone: it is made again, with all sessions
         if self._model.open(configuration, key, report):
-            self._session = None
+            self._sessions = []
         report("load")
         graph, file = self._model.graph, self._model.file
         if precision in ("fp32", "tf32"):
@@ -75,13 +83,20 @@ class OnnxRuntimeCuda:
                     "measure it with --backend onnxruntime-cpu",
                 )
         signature = self._model.signature(configuration)
-        if self._session is None:
+        if not self._sessions:
+            self._session = None
             self._close_device()
             self._device = cuda.Device(driver, index)
-            self._stream = self._device.stream()
             report("build")
-            self._session = self._create(configuration)
+            made = []
+            for stream in self._device.streams(wanted):
+                self._stream = stream
+                made.append(self._create(configuration))
+            self._sessions = made
             self._model.drop_file()
+        del self._sessions[wanted:]  # their memory would be counted in
+        self._session = self._sessions[0]
+        self.slots = loads.MAX_IN_FLIGHT if self._on_gpu() else 1
         self._path = configuration.data_path
         placement = ort_session.placement(self._session)
         fallback = fallen_back(self._session, placement)
@@ -91,7 +106,6 @@ class OnnxRuntimeCuda:
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:
         assert self._known is not None
         assert self._device is not None
-        assert self._stream is not None
         if not self._on_gpu():
             # Nothing is on the GPU: the plain call on the CPU, which is what a script gets that does not look.
             values = ort_session.needs_values(self._model.graph)
@@ -100,21 +114,31 @@ class OnnxRuntimeCuda:
         options = self._ort.RunOptions()
         # The worker synchronises the stream itself, so that the copy out can follow at once.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        on_slots = lanes(self._load, self._lane_streams())
         try:
-            self._steps = BoundSteps(
-                self._session, options, self._device, self._stream,
-                self._known.inputs, self._known.outputs, sets, self._path,
-            )  # fmt: skip
+            for number, on in enumerate(on_slots):
+                session = self._sessions[0 if self._load.overlaps else number]
+                steps = BoundSteps(
+                    session, options, self._device, on, self._known.inputs, self._known.outputs, sets, self._path,
+                    first=self._steps[0] if self._steps else None,
+                )  # fmt: skip
+                self._steps.append(steps)
+                self._staged.append(staged(steps, self._device, on))
         except MeasureError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             raise ort_session.explain(error, self._known, "onnxruntime-cuda") from error
-        self._staged = Staged(self._steps, self._device, self._stream)
+
+    def _lane_streams(self) -> list[cuda.Stream]:
+        """The streams of `lanes`; the one that the first session computes on is the first, or, pipelined, the middle one."""
+        assert self._device is not None
+        streams = self._device.streams(streams_needed(self._load))
+        return [streams[1], streams[0], streams[2]] if self._load.overlaps else streams
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
         try:
-            if self._staged is not None:
-                self._staged.issue(index, times)
+            if self._staged:
+                self._staged[slot].issue(index, times)
                 return
             assert self._known is not None
             values = ort_session.needs_values(self._model.graph)
@@ -127,15 +151,15 @@ class OnnxRuntimeCuda:
             raise ort_session.explain(error, self._known, "onnxruntime-cuda") from error
 
     def complete(self, slot: int, times: StageTimes | None) -> None:
-        if self._staged is not None:
-            self._staged.complete(times)
+        if self._staged:
+            self._staged[slot].complete(times)
 
     def outputs(self, slot: int) -> list[np.ndarray]:
-        return self._steps.outputs() if self._steps is not None else ort_session.flatten(self._result)
+        return self._steps[slot].outputs() if self._steps else ort_session.flatten(self._result)
 
     def close(self) -> None:
         self._release()
-        self._session = None
+        self._session, self._sessions = None, []
         self._model.close()
         self._close_device()
 
@@ -163,7 +187,7 @@ class OnnxRuntimeCuda:
 
     def _release(self) -> None:
         """Forget what was bound; the session and its stream stay."""
-        self._steps = self._staged = self._result = None
+        self._steps, self._staged, self._result = [], [], None
         self._feeds = []
         if self._device is not None:
             self._device.free()

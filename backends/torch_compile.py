@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import loads
 from .backend import Loaded, Report
 from .configuration import Configuration
 from .errors import MeasureError
@@ -33,6 +34,7 @@ class TorchCompile(TorchEager):
         if before is not None and before != loaded.inputs:
             # Eight shapes are compiled, the ninth runs operator by operator in silence: forget the ones before.
             self._torch._dynamo.reset()
+        _refuse_depth(configuration, mode)
         report("build")
         return loaded
 
@@ -51,3 +53,14 @@ class TorchCompile(TorchEager):
                 str(error),
             )
         return super()._explain(error)
+
+
+def _refuse_depth(configuration: Configuration, mode: str) -> None:
+    """A CUDA graph has one set of buffers: the next replay would overwrite outputs that are still being copied."""
+    load = loads.parse(configuration.load)
+    if load.slots > 1 and configuration.device != "cpu" and mode in ("reduce-overhead", "max-autotune"):
+        raise MeasureError(
+            "unsupported",
+            f"{load.text} is not possible: mode {mode} replays CUDA graphs, whose buffers hold one request",
+            "use --compile-mode default or max-autotune-no-cudagraphs, or --load closed:1",
+        )

@@ -11,8 +11,8 @@ from . import cores, cuda, loads, models, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
-from .registry import nearest
 from .overlapped import Lanes, Overlapped, lanes, staged, streams_needed
+from .registry import nearest
 from .staged import Staged, refuse_path
 from .torch_module import Built
 from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
@@ -113,9 +113,9 @@ class TorchEager:
         self._device.free()
         steps, enter = CUDA_STEPS[self._configuration.data_path], None if slots == 1 else self._enter
         try:
-            given = placed(given, self._configuration.data_path, device)
+            where = placed(given, self._configuration.data_path, device)
             for on in self._lanes(loads.parse(self._configuration.load), device):
-                holder = steps(torch, self._module, call, given, device)
+                holder = steps(torch, self._module, call, where, device)
                 self._holders.append(holder)
                 self._paths.append(staged(holder, self._device, on, enter))
         except RuntimeError as error:

@@ -100,11 +100,6 @@ class PinnedSteps(CudaSteps):
 class PinnedReadySteps(PinnedSteps):
     """The input lies in page-locked memory already."""
 
-    def __init__(
-        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
-    ) -> None:
-        super().__init__(torch, module, call, [[t.pin_memory() for t in given] for given in sets], device)
-
     def prepare(self, index: int) -> None:
         """Nothing: that is this path."""
 
@@ -118,11 +113,6 @@ class ResidentSteps(CudaSteps):
 
     copies = False
 
-    def __init__(
-        self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
-    ) -> None:
-        super().__init__(torch, module, call, [[t.to(device) for t in given] for given in sets], device)
-
     def copy_in(self, index: int) -> None:
         self._given = self._sets[index]  # type: ignore[assignment]
 
@@ -130,7 +120,16 @@ class ResidentSteps(CudaSteps):
         self.result = self._computed
 
 
+def placed(sets: Sequence[Sequence[Any]], path: str, device: str) -> Sequence[Sequence[Any]]:
+    """The input sets where the data path has them before a request; all slots share them, since none is written to."""
+    if path == "pinned-ready":
+        return [[tensor.pin_memory() for tensor in given] for given in sets]
+    if path == "device":
+        return [[tensor.to(device) for tensor in given] for given in sets]
+    return sets
+
+
 CUDA_STEPS: dict[str, type[CudaSteps]] = dict(
     zip(DATA_PATHS, (CudaSteps, PinnedSteps, PinnedReadySteps, ResidentSteps), strict=True)
 )
-"""The steps by the name of the data path."""
+"""The steps by the name of the data path; they take the input sets as `placed` gives them."""

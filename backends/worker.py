@@ -117,9 +117,7 @@ class Worker:
         load = loads.parse(configuration.load)
         loaded = self._backend.load(configuration, self._report)
         # Only now: whether requests return at once may depend on where the model has ended up.
-        loads.refuse(
-            configuration.backend, load, self._backend.slots, getattr(self._backend, "overlaps", False)
-        )
+        loads.refuse(configuration, self._backend.slots, getattr(self._backend, "overlaps", False))
         ready = time.monotonic_ns()
         sets = make_sets(loaded, configuration.options)
         self._backend.bind(sets, load.slots)

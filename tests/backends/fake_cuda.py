@@ -19,6 +19,7 @@ class FakeCuda:
         self.devices = devices
         self.fail: dict[str, int] = {}
         self.log: list[str] = []
+        self.course: list[tuple[str, int, int]] = []  # what was issued: "in", "out", "record", "wait", on which stream, which event
         self.live: dict[int, Any] = {}  # address -> buffer, for memory of both kinds
         self.events: dict[int, float] = {}
         self.streams: set[int] = set()
@@ -102,7 +103,13 @@ class FakeCuda:
         handle._obj.value = self._number()
         self.events[handle._obj.value] = 0
 
+    def _cuStreamWaitEvent(self, handle: Any, event: Any, flags: int) -> None:
+        self.course.append(("wait", handle.value or 0, event.value))
+
+    def _cuEventSynchronize(self, handle: Any) -> None: ...
+
     def _cuEventRecord(self, handle: Any, stream: Any) -> None:
+        self.course.append(("record", stream.value or 0, handle.value))
         self.events[handle.value] = time.perf_counter_ns()
 
     def _cuEventElapsedTime(self, milliseconds: Any, first: Any, second: Any) -> None:
@@ -112,9 +119,12 @@ class FakeCuda:
         del self.events[handle.value]
 
     def _cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.course.append(("in", stream.value or 0, 0))
         ctypes.memmove(target.value, source.value, size.value)
 
-    _cuMemcpyDtoHAsync_v2 = _cuMemcpyHtoDAsync_v2
+    def _cuMemcpyDtoHAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.course.append(("out", stream.value or 0, 0))
+        ctypes.memmove(target.value, source.value, size.value)
 
     def _number(self) -> int:
         self._next += 1

@@ -20,6 +20,7 @@ from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import generate, make_sets
 from infertop.backends.ort_cuda import OnnxRuntimeCuda, fallen_back
+from infertop.backends.overlapped import Lanes
 from infertop.backends.staged import DATA_PATHS, Staged
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.fake_cuda import FakeCuda
@@ -35,7 +36,7 @@ def bound(
     given = [generate(inputs, {}, 0, index) for index in range(sets)]
     names = [item.name for item in session.get_outputs()]
     options = onnxruntime.RunOptions()
-    steps = BoundSteps(session, options, device, stream, inputs, names, given, data_path, kind="cpu")
+    steps = BoundSteps(session, options, device, Lanes.one(stream), inputs, names, given, data_path, kind="cpu")
     return fake, steps, Staged(steps, device, stream), session, given
 
 

@@ -73,26 +73,31 @@ def test_what_is_no_load_is_said_in_a_sentence(typed: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "slots", "overlaps", "says"),
+    ("text", "where", "slots", "overlaps", "says"),
     [
-        ("closed:2", 1, False, "blocks until a request is done"),
-        ("pipelined:2", 1, True, "blocks until a request is done"),
-        ("closed:20", 16, False, "at most 16"),
-        ("pipelined:4", 16, False, "does not overlap copies"),
-        ("closed:16", 16, False, None),
-        ("pipelined:4", 16, True, None),
-        ("open:5/s", 1, False, None),
+        ("closed:2", ("cpu", "pageable"), 1, False, "blocks until a request is done"),
+        ("pipelined:2", ("cuda:0", "pinned"), 1, True, "blocks until a request is done"),
+        ("closed:20", ("cuda:0", "pinned"), 16, False, "at most 16"),
+        ("pipelined:4", ("cuda:0", "pinned"), 16, False, "does not overlap copies"),
+        ("closed:2", ("cuda:0", "pageable"), 16, True, "a copy to ordinary host memory blocks"),
+        ("pipelined:2", ("cuda:0", "device"), 16, True, "no copies to overlap"),
+        ("closed:16", ("cuda:0", "device"), 16, False, None),
+        ("pipelined:4", ("cuda:0", "pinned-ready"), 16, True, None),
+        ("closed:1", ("cuda:0", "pageable"), 16, True, None),
+        ("open:5/s", ("cuda:0", "pageable"), 16, True, None),
     ],
 )
 def test_what_a_backend_cannot_do_is_unsupported(
-    text: str, slots: int, overlaps: bool, says: str | None
+    text: str, where: tuple[str, str], slots: int, overlaps: bool, says: str | None
 ) -> None:
+    configuration = Configuration("it", "m", load=text, device=where[0], data_path=where[1])
     if says is None:
-        loads.refuse("it", parse(text), slots, overlaps)
+        loads.refuse(configuration, slots, overlaps)
         return
     with pytest.raises(MeasureError, match=says) as caught:
-        loads.refuse("it", parse(text), slots, overlaps)
+        loads.refuse(configuration, slots, overlaps)
     assert caught.value.kind == "unsupported"
+    assert caught.value.fix
 
 
 def arrivals(schedule: Schedule, count: int) -> np.ndarray:

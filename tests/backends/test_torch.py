@@ -200,7 +200,7 @@ def test_channels_last_is_taken_recorded_and_refused_where_it_is_nothing(folder:
     np.testing.assert_allclose(outputs[0], plain, rtol=1e-4, atol=1e-5)
     configuration = asked("smallcnn", options={"backend_options": {"channels_last": "true"}})
     backend.bind(make_sets(backend.load(configuration, lambda phase: None), configuration.options), 1)
-    (positional, _), *_ = backend._holder._arguments
+    (positional, _), *_ = backend._holders[0]._arguments
     assert positional[0].is_contiguous(memory_format=torch.channels_last)
     assert backend._module.block1.conv.weight.is_contiguous(memory_format=torch.channels_last)
     backend.close()

@@ -1,0 +1,112 @@
+"""Several requests on a GPU at once: whose streams they run on, and a request whose three parts run on streams of their own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .backend import StageTimes
+from .cuda import Device, Stream
+from .loads import Load
+from .staged import Staged, Steps
+
+Enter = Callable[[Stream], None]
+"""Makes a stream the runtime's current one, where a runtime has such a thing."""
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """The streams of a slot's copy in, computation and copy out: one and the same unless copies overlap compute."""
+
+    copy_in: Stream
+    compute: Stream
+    copy_out: Stream
+
+    @classmethod
+    def one(cls, stream: Stream) -> Lanes:
+        return cls(stream, stream, stream)
+
+    @property
+    def apart(self) -> bool:
+        return self.copy_in is not self.compute
+
+
+def lanes(load: Load, streams: Sequence[Stream]) -> list[Lanes]:
+    """Those of each slot: a stream for each, or, pipelined, three for all together, so that a copy waits for copies only."""
+    if load.overlaps:
+        return [Lanes(*streams[:3])] * load.slots
+    return [Lanes.one(stream) for stream in streams[: load.slots]]
+
+
+def streams_needed(load: Load) -> int:
+    return 3 if load.overlaps else load.slots
+
+
+def staged(steps: Steps, device: Device, on: Lanes, enter: Enter | None = None) -> Staged | Overlapped:
+    """A slot's requests on its streams."""
+    if on.apart:
+        return Overlapped(steps, device, on, enter or _stay)
+    return Staged(steps, device, on.compute) if enter is None else Entering(steps, device, on.compute, enter)
+
+
+def _stay(stream: Stream) -> None:
+    """The runtime is told its stream at each call."""
+
+
+class Entering(Staged):
+    """On a stream that has to be made the runtime's current one before each request."""
+
+    def __init__(self, steps: Steps, device: Device, stream: Stream, enter: Enter) -> None:
+        super().__init__(steps, device, stream)
+        self._enter, self._own = enter, stream
+
+    def issue(self, index: int, times: StageTimes | None) -> None:
+        self._enter(self._own)
+        super().issue(index, times)
+
+
+class Overlapped:
+    """Issues a request's parts on three streams, in order by events; other requests' parts run beside them.
+
+    A stage's time is that of its own work: events enclose it behind the wait for the stage before. What a request waits for others is gap.
+    """
+
+    def __init__(self, steps: Steps, device: Device, on: Lanes, enter: Enter) -> None:
+        self._steps, self._on, self._enter = steps, on, enter
+        self._begun, self._copied, self._started = (device.event() for _ in range(3))
+        self._computed, self._leaving, self._done = (device.event() for _ in range(3))
+
+    def issue(self, index: int, times: StageTimes | None) -> None:
+        steps, on, enter, clock = self._steps, self._on, self._enter, time.perf_counter_ns
+        start = clock()
+        steps.prepare(index)
+        if times is not None:
+            times.host = clock() - start
+        enter(on.copy_in)
+        if times is not None:
+            self._begun.record(on.copy_in)
+        steps.copy_in(index)
+        self._copied.record(on.copy_in)
+        enter(on.compute)
+        on.compute.wait(self._copied)
+        if times is not None:
+            self._started.record(on.compute)
+        start = clock()
+        steps.compute(index)
+        if times is not None:
+            times.enqueue = clock() - start
+        self._computed.record(on.compute)
+        enter(on.copy_out)
+        on.copy_out.wait(self._computed)
+        if times is not None:
+            self._leaving.record(on.copy_out)
+        steps.copy_out()
+        self._done.record(on.copy_out)
+
+    def complete(self, times: StageTimes | None) -> None:
+        self._done.synchronize()
+        if times is not None:
+            times.h2d = self._copied.since(self._begun)
+            times.compute = self._computed.since(self._started)
+            times.d2h = self._done.since(self._leaving)
