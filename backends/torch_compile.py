@@ -11,6 +11,7 @@ from .errors import MeasureError
 from .registry import nearest
 from .torch_eager import TorchEager
 from .torch_module import Built
+from .torch_watch import Watch
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
@@ -19,6 +20,10 @@ class TorchCompile(TorchEager):
     """`torch.compile` of the module, for one shape at a time; the first request compiles."""
 
     name = "torch-compile"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watch: Watch | None = None
 
     def load(self, configuration: Configuration, report: Report) -> Loaded:
         mode = configuration.options.compile_mode or MODES[0]
@@ -29,17 +34,28 @@ class TorchCompile(TorchEager):
                 f"torch.compile has no mode {mode}",
                 f"did you mean {near[0]}?" if near else f"use one of {', '.join(MODES)}",
             )
+        _refuse_depth(configuration, mode)
         before = self._known.inputs if self._known is not None else None
         loaded = super().load(configuration, report)
         if before is not None and before != loaded.inputs:
             # Eight shapes are compiled, the ninth runs operator by operator in silence: forget the ones before.
             self._torch._dynamo.reset()
-        _refuse_depth(configuration, mode)
+            assert self._watch is not None
+            self._watch.begin()
         report("build")
         return loaded
 
+    def runtime(self) -> dict[str, Any]:
+        """What was compiled, and whether CUDA graphs are in use."""
+        assert self._watch is not None
+        assert self._configuration is not None
+        mode = self._configuration.options.compile_mode or MODES[0]
+        return self._watch.report(mode, self._configuration.device)
+
     def _place(self, built: Built, configuration: Configuration) -> Any:
         module = super()._place(built, configuration)
+        self._watch = self._watch or Watch(self._torch)
+        self._watch.begin()
         mode = configuration.options.compile_mode or MODES[0]
         return self._torch.compile(module, mode=mode, dynamic=False)
 

@@ -23,6 +23,7 @@ from infertop.backends.torch_compile import TorchCompile
 from infertop.backends.torch_eager import TorchEager
 from infertop.backends.torch_module import arrays
 from infertop.backends.torch_paths import CUDA_STEPS
+from infertop.backends.torch_watch import Watch
 from infertop.tests.backends.fake_cuda import FakeCuda
 
 FACTORIES = '''
@@ -49,6 +50,12 @@ def trains():
 class Gate(nn.Module):
     def forward(self, x): return x * torch.sigmoid(x) + 1
 def gate(): return Gate(), torch.ones(1, 64)
+class Broken(nn.Module):
+    def forward(self, x):
+        x = x * 2
+        torch._dynamo.graph_break()
+        return torch.sigmoid(x)
+def broken(): return Broken(), torch.ones(1, 8)
 constant = 7
 '''
 
@@ -294,6 +301,44 @@ def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: 
     compiled = backend.outputs(0)
     backend.close()
     np.testing.assert_allclose(compiled[0], request(configuration)[1][0], rtol=1e-4, atol=1e-5)
+    report = backend.runtime()
+    assert (report["graphs"], report["graph_breaks"], report["recompiles"], report["notes"]) == (1, 0, 0, [])
+    assert report["cuda_graphs"] == "none: on the CPU"
     error = refused(asked("smallcnn", options={"compile_mode": "reduce-overheat"}), TorchCompile())
     assert error.kind == "usage"
     assert "reduce-overhead" in error.fix
+
+
+def test_torch_compile_reports_graph_breaks_and_recompilations(folder: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    backend = TorchCompile()
+    configuration = asked("factories:broken", folder)
+    loaded = backend.load(configuration, lambda phase: None)
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    backend.issue(0, 0, None)
+    first = backend.runtime()
+    assert (first["graphs"], first["graph_breaks"], first["recompiles"]) == (2, 1, 0)
+    (note,) = first["notes"]
+    assert note.startswith("torch.compile broke the graph once: Call to `torch._dynamo.graph_break()`")
+    backend._module(torch.ones(5, 8))
+    again = backend.runtime()
+    assert again["recompiles"] == 2
+    assert "size mismatch" in again["recompile_reasons"][0]
+    assert len(again["notes"]) == 2
+    backend.close()
+
+
+def test_why_cuda_graphs_were_skipped_is_heard_and_said() -> None:
+    from torch._inductor.cudagraph_utils import log_cudagraph_skip_and_bump_counter
+
+    watch = Watch(torch)
+    watch.begin()
+    assert watch.report("default", "cuda:0")["cuda_graphs"] == "none: mode default asks for none"
+    assert watch.report("max-autotune", "cuda:0")["cuda_graphs"] == "none recorded so far"
+    log_cudagraph_skip_and_bump_counter("skipping cudagraphs due to mutated inputs (1 instances)")
+    report = watch.report("reduce-overhead", "cuda:0")
+    assert report["cuda_graphs"] == "skipped: mutated inputs (1 instances)"
+    assert report["notes"] == ["CUDA graphs skipped: mutated inputs (1 instances)"]
+    watch.begin()
+    assert watch.report("reduce-overhead", "cuda:0")["notes"] == []

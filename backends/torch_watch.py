@@ -1,0 +1,113 @@
+"""What torch.compile turned out to do: graphs, graph breaks, recompilations, and CUDA graphs in use or skipped and why.
+
+All of it from dynamo's and inductor's own counters, which say it nowhere but in their logs.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
+"""The modes of torch.compile that ask for CUDA graphs."""
+
+_SKIPPED = "skipping cudagraphs due to "
+_REASONS = 3  # of a kind, at most: a model may break its graph in a hundred places
+_LENGTH = 160
+
+
+class Watch:
+    """From `begin` on, for one module in one shape."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._skips: list[str] = []
+        # Inductor says why it takes no CUDA graph on this logger alone.
+        logger = logging.getLogger("torch._inductor.cudagraph_utils.__cudagraphs")
+        logger.addHandler(_Listener(self._skips))
+
+    def begin(self) -> None:
+        """Forget what was compiled before."""
+        utils = self._torch._dynamo.utils
+        utils.counters.clear()
+        utils.clear_compilation_metrics()
+        self._skips.clear()
+
+    def report(self, mode: str, device: str) -> dict[str, Any]:
+        """`compile_mode`, `graphs`, `graph_breaks`, `recompiles`, `cuda_graphs` with their reasons, and `notes`: sentences worth telling."""
+        utils = self._torch._dynamo.utils
+        counters, compilations = utils.counters, utils.get_compilation_metrics()
+        breaks = counters["graph_break"]
+        recompiled = [str(c.recompile_reason) for c in compilations if getattr(c, "recompile_reason", None)]
+        found: dict[str, Any] = {
+            "compile_mode": mode,
+            "graphs": int(counters["stats"]["unique_graphs"]),
+            "graph_breaks": int(sum(breaks.values())),
+            "graph_break_reasons": _shortened(breaks),
+            "recompiles": len(recompiled),
+            "recompile_reasons": _shortened(recompiled),
+            "cuda_graphs": self._cuda_graphs(mode, device),
+        }
+        return found | {"notes": notes(found)}
+
+    def _cuda_graphs(self, mode: str, device: str) -> str:
+        """`in use (n recorded)`, `skipped: why`, or why none was asked for."""
+        if device == "cpu":
+            return "none: on the CPU"
+        if mode not in CUDA_GRAPH_MODES:
+            return f"none: mode {mode} asks for none"
+        recorded = self._recorded(int(device.partition(":")[2] or 0))
+        skips = int(self._torch._dynamo.utils.counters["inductor"]["cudagraph_skips"])
+        if recorded and not skips:
+            return f"in use ({recorded} recorded)"
+        reason = "; ".join(_shortened(self._skips)) or "inductor does not say why"
+        if recorded:
+            return f"in use in part ({recorded} recorded, {skips} skipped: {reason})"
+        return f"skipped: {reason}" if skips else "none recorded so far"
+
+    def _recorded(self, index: int) -> int:
+        """Graphs that inductor's manager of that GPU has recorded."""
+        from torch._inductor import cudagraph_trees
+
+        manager = cudagraph_trees.get_manager(index, create_if_none_exists=False)
+        if manager is None:
+            return 0
+        count, waiting = 0, [node for nodes in manager.roots.values() for node in nodes]
+        while waiting:
+            count += 1
+            waiting += [child for children in waiting.pop().children.values() for child in children]
+        return count
+
+
+class _Listener(logging.Handler):
+    """Keeps the messages of inductor's logger."""
+
+    def __init__(self, kept: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().removeprefix(_SKIPPED)
+        if text not in self._kept:
+            self._kept.append(text)
+
+
+def notes(found: dict[str, Any]) -> list[str]:
+    """What of a report a person should know without asking."""
+    said = []
+    for count, noun, reasons in (
+        ("graph_breaks", "broke the graph", "graph_break_reasons"),
+        ("recompiles", "compiled again", "recompile_reasons"),
+    ):
+        if found[count]:
+            times = "once" if found[count] == 1 else f"{found[count]} times"
+            said.append(f"torch.compile {noun} {times}: {'; '.join(found[reasons])}")
+    if found["cuda_graphs"].startswith(("skipped", "in use in part")):
+        said.append(f"CUDA graphs {found['cuda_graphs']}")
+    return said
+
+
+def _shortened(reasons: Any) -> list[str]:
+    """The first lines of the first few."""
+    first = [(str(reason).strip().splitlines() or [""])[0][:_LENGTH] for reason in reasons]
+    return list(dict.fromkeys(first))[:_REASONS]
