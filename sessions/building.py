@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -37,7 +38,6 @@ def run(
     target: str | None,
     json_target: str | None,
     say: Say,
-    stream: TextIO = sys.stderr,
 ) -> int:
     """Build each configuration's engine, print a table and, where asked, the document; 0, or 3 where one could not be built."""
     for configuration in configurations:
@@ -45,7 +45,7 @@ def run(
     if target is not None:
         trt_bindings.parse_target(target)
     builds = []
-    with ProgressLine(stream) as line:
+    with ProgressLine(sys.stderr) as line:
         for index, configuration in enumerate(configurations):
             builds.append(_one(configuration, environments, target, line, index, len(configurations)))
     for build in builds:
@@ -136,8 +136,9 @@ def _listen(
     """The last line that it says, which is its answer; None where it ended before."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps(request) + "\n")
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # it ended already: that it says nothing tells
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.close()
     for text in process.stdout:
         message: dict[str, Any] = json.loads(text)
         if "progress" not in message:
