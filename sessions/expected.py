@@ -72,7 +72,8 @@ _NOTHING = Taken(None, None, None)
 
 
 def _near(c: Configuration) -> tuple[Hashable, ...]:
-    return c.label, c.device, c.model, c.precision, c.options.compile_mode
+    mode = c.options.compile_mode if c.backend == "torch-compile" else None
+    return c.label, c.device, c.model, c.precision, mode
 
 
 def _same(c: Configuration) -> tuple[Hashable, ...]:
