@@ -215,3 +215,18 @@ def test_counted_requests_leave_the_rest_unknown_until_one_was_timed() -> None:
     course.end({"requests": 200, "duration_s": 2.0})
     # Two more of 200 requests, and 20 of warm-up each, at 100 a second.
     assert course.left() == pytest.approx(4.4)
+
+
+def test_a_sweep_of_a_real_runtime_marks_its_front(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "infertop", "run", "smallcnn", "--backend", "ort-cpu", "--batch", "1,8", "--requests", "100", "--warmup", "20x",
+        "--no-record", "--no-agreement", "--sessions-dir", str(tmp_path), "--json", "-",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    results = json.loads(done.stdout)["results"]
+    assert [r["status"] for r in results] == ["ok", "ok"]
+    quickest = min(results, key=lambda r: float(r["latency_ms"]["p50"]))
+    most = max(results, key=lambda r: float(r["throughput"]))
+    assert quickest["pareto"] is True
+    assert most["pareto"] is True
+    assert not list(tmp_path.iterdir()), "nothing is kept"
