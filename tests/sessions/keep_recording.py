@@ -1,0 +1,72 @@
+"""Keep the beginning of a recorded session as a fixture of the verdicts.
+
+`python -m infertop.tests.sessions.keep_recording SESSION KIND@WHAT [SECONDS]`
+
+SESSION is a directory or a segment, KIND the verdict that was provoked, WHAT and on which machine: `transfer-h2d@h100-large-input`. The first
+run is kept up to SECONDS (12) of its measuring. What says where it was recorded (host name, command line, folders) is left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+from infertop.backends.configuration import Options
+from infertop.sessions import frames
+from infertop.sessions.records import AnyRecord, Event, Header, Run, Tick, Verdict
+from infertop.sessions.session import Session
+
+FOLDER = Path(__file__).parents[1] / "fixtures" / "verdicts"
+SECONDS = 12.0
+FACTS = ("cpu", "allowed_cores", "quota", "os", "python")
+
+
+def kept(session: Session, seconds: float) -> Iterator[AnyRecord]:
+    """The header, and the records of the first run that the diagnosis reads or has written."""
+    header = session.header
+    assert header is not None
+    facts = {name: header.host.get(name) for name in FACTS}
+    gpus = [{"name": gpu.get("name")} for gpu in header.gpus]
+    yield msgspec.structs.replace(header, session="fixture", command=[], host=facts, gpus=gpus)
+    end: float | None = None
+    for t, record in session.range(0, session.end + 1):
+        if end is not None and t > end:
+            return
+        if isinstance(record, Run):
+            if record.run > 1 or record.phase == "end":
+                return
+            if record.phase == "measure":
+                end = t + seconds * 1e9
+            yield _anonymous(record)
+        elif isinstance(record, Tick | Verdict) or (isinstance(record, Event) and record.kind == "verdict"):
+            yield record
+
+
+def _anonymous(run: Run) -> Run:
+    if run.configuration is None:
+        return run
+    options = Options(threads=run.configuration.options.threads, seed=run.configuration.options.seed)
+    model = Path(run.configuration.model).name
+    return msgspec.structs.replace(
+        run, configuration=replace(run.configuration, model=model, options=options)
+    )
+
+
+def main(session: str, name: str, seconds: str = str(SECONDS)) -> None:
+    """Write the fixture, and say how large it is."""
+    with Session(Path(session)) as opened:
+        header, *records = kept(opened, float(seconds))
+    assert isinstance(header, Header)
+    target = FOLDER / f"{name}.itlog.zst"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(
+        frames.encode_header(header) + b"".join(frames.encode_frame([record]) for record in records)
+    )
+    print(f"{target.name}: {len(records)} records, {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
