@@ -23,6 +23,7 @@ from . import commands
 from .engine import Engine
 from .plan import Task, describe, make_tasks
 from .prober import probe
+from .proving import Proving
 from .results import UNAVAILABLE
 from .runner import Runner
 from .runs import same_configuration
@@ -70,6 +71,7 @@ class Server:
         engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
         self._probed: Probed | None = None
         self._sweeping = Sweeping(engine)
+        self._proving = Proving(engine)
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -191,10 +193,13 @@ class Server:
             )
             self._next = None
             self._sweeping.cancel("it was stopped")
+            self._proving.cancel("it was stopped")
             if engine.runner:
                 engine.runner.stop()
         elif command.do == "sweep":
             self._sweep(command)
+        elif command.do == "prove":
+            self._prove(command.id)
         elif command.do in ("record", "no-record"):
             self._record(command.do == "record", command.id)
         elif command.do == "start":
@@ -226,9 +231,19 @@ class Server:
             return
         self._sweeping.begin(tasks, command.id, dry=command.dry)
         if not command.dry:
+            self._proving.cancel("a sweep begins")
             self._next = None
             if engine.runner is not None:
                 engine.runner.stop()
+
+    def _prove(self, command: str) -> None:
+        """Put the advice to the proof; what is measured now goes on afterwards."""
+        try:
+            if self._sweeping.on:
+                raise MeasureError("usage", "a sweep is going on", "stop it first")
+            self._proving.begin(command)
+        except MeasureError as error:
+            self._refuse(error, command)
 
     def _refuse(self, error: MeasureError, command: str | None) -> None:
         text = f"{error.message}; {error.fix}" if error.fix else error.message
@@ -261,11 +276,12 @@ class Server:
                 engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
                 self._resume(task)
             return
-        swept = self._sweeping.cancel(f"{describe(task.configuration)} was chosen")
-        # A sweep's run is short: it is no way to go on with what was chosen.
+        why = f"{describe(task.configuration)} was chosen"
+        short = self._sweeping.cancel(why) or self._proving.cancel(why)
+        # A run of a sweep or a proof is short: it is no way to go on with what was chosen.
         if (
             engine.runner is not None
-            and not swept
+            and not short
             and same_configuration(engine.runner.facts.configuration, task.configuration)
         ):
             engine.say(
@@ -305,10 +321,15 @@ class Server:
     def _between_runs(self) -> None:
         """No run is going: look at how the last one ended, and begin what is next."""
         ended, self._current = self._current, None
-        if ended is not None and not self._sweeping.ended(ended):
+        if ended is not None and not self._sweeping.ended(ended) and not self._proving.ended(ended):
             self._look_back(ended)
         if self._sweeping.on:
             self._go_on_sweeping()
+        elif self._proving.on:
+            present = self._proving.present
+            self._current = self._proving.go_on()
+            if self._current is None:
+                self._next = present
         elif self._next is not None:
             task, self._next = self._next, None
             try:
@@ -368,7 +389,7 @@ class Server:
         if not self._seen_viewer and not self._stay:
             if alone > ARRIVAL_S:
                 self._over = "no viewer came"
-        elif self._sweeping.on:
+        elif self._sweeping.on or self._proving.on:
             return  # each of its runs has an end
         elif self._available is not None and self._engine.runner is None and self._next is None:
             self._over = "the run ended and nobody was watching"
