@@ -21,6 +21,7 @@ class Situation:
     live: bool
     base: Configuration | None = None  # what a change starts from
     precisions: tuple[str, ...] = ()
+    data_paths: tuple[str, ...] = ()
 
     @property
     def context(self) -> str:
@@ -86,6 +87,28 @@ def _precision(situation: Situation) -> str:
     return ""
 
 
+def _data_path(situation: Situation) -> str:
+    if problem := _needs_model(situation):
+        return problem
+    return "" if len(situation.data_paths) > 1 else "on the CPU there is one data path: pageable"
+
+
+def _dims(situation: Situation) -> str:
+    if problem := _needs_model(situation):
+        return problem
+    run = situation.view.run
+    sizes = bool(situation.base and situation.base.dims) or bool(run and run.assumed)
+    return "" if sizes else "this model has no free size but the batch"
+
+
+def _has_header(situation: Situation) -> str:
+    return "" if situation.view.header is not None else "the session has not started"
+
+
+def _has_verdict(situation: Situation) -> str:
+    return "" if situation.view.verdict is not None else "there is no verdict yet"
+
+
 def _is_loading(situation: Situation) -> str:
     run = situation.view.run
     if run is None or run.phase in ("measure", "end"):
@@ -120,7 +143,19 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("batch-up", ("b",), "b", "double the batch", "batch", "measure", (LIVE,), _more),
     Action("batch-down", ("B",), "B", "halve the batch", "", "measure", (LIVE,), _less),
-    Action("precision", ("p",), "p", "next precision", "precision", "measure", (LIVE,), _precision),
+    Action("precision", ("p",), "p", "next precision", "prec", "measure", (LIVE,), _precision),
+    Action("data-path", ("d",), "d", "next data path", "path", "measure", (LIVE,), _data_path),
+    Action(
+        "requests",
+        ("l",),
+        "l",
+        "choose the load: how requests come",
+        "load",
+        "measure",
+        (LIVE,),
+        _needs_model,
+    ),
+    Action("dims", ("n",), "n", "choose the model's free sizes", "", "measure", (LIVE,), _dims),
     Action("model", ("m",), "m", "choose a model", "model", "measure", (LIVE,)),
     Action("again", ("r",), "r", "measure the same again", "again", "measure", (LIVE,), _needs_model),
     Action("load", ("x",), "x", "stop the load, or start it again", "stop", "measure", (LIVE,), _needs_model),
@@ -135,6 +170,7 @@ ACTIONS: tuple[Action, ...] = (
         _is_loading,
         palette=False,
     ),
+    Action("record", ("R",), "R", "recording on or off (asks)", "", "measure", (LIVE,), _has_header),
     Action("play", ("space",), "space", "play or pause", "play", "replay", (REPLAY,)),
     Action("seek-back", ("left",), "←", "5 s back", "", "replay", (REPLAY,)),
     Action("seek-on", ("right",), "→", "5 s on", "5 s", "replay", (REPLAY,)),
@@ -161,6 +197,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("end", ("G", "end"), "G End", "go to the end and follow it", "end", "replay", (REPLAY,)),
     Action("freeze", ("space",), "space", "freeze the view; measuring goes on", "freeze", "view", (LIVE,)),
     Action("window", ("w",), "w", "percentiles of the last 30 s or of the whole run", "window"),
+    Action("evidence", ("v",), "v", "the evidence of the verdict", "evidence", objection=_has_verdict),
     Action("events", ("e",), "e", "all events", "events", objection=_has_events),
     Action("output", ("o",), "o", "what the runtime printed when a run failed", "", objection=_has_output),
     Action(

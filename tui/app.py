@@ -211,7 +211,7 @@ class InfertopApp(App[int], inherit_bindings=False):
         self.say(None)
         if why := action.objection(self.situation()):
             self.say(Message(why, level="warn"))
-        elif action.group == "measure" and name != "model":
+        elif action.group == "measure" and name not in screens.ASKING:
             self.frozen = None
             self.say(self._measure(name, digit))
         elif action.group == "replay" and name != "go":
@@ -231,6 +231,8 @@ class InfertopApp(App[int], inherit_bindings=False):
             return control.batch(view, 2.0 if name == "batch-up" else 0.5)
         if name == "precision":
             return control.precision(view)
+        if name == "data-path":
+            return control.data_path(view)
         if name == "again":
             return control.again(view)
         return control.load(view)

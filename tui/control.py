@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..backends.configuration import Configuration
@@ -30,9 +31,10 @@ class Control:
     def situation(self, view: View) -> Situation:
         """What actions are judged by."""
         base = self._base(view)
-        known = self._port.live and base is not None and base.backend
-        precisions = tuple(self._port.precisions(base.backend)) if base is not None and known else ()
-        return Situation(view, self._port.live, base, precisions)
+        if base is None or not base.backend or not self._port.live:
+            return Situation(view, self._port.live, base)
+        precisions, paths = self._port.precisions(base), self._port.data_paths(base)
+        return Situation(view, True, base, tuple(precisions), tuple(paths))
 
     def _base(self, view: View) -> Configuration | None:
         """What a change starts from: what was asked for last, so that keys pressed quickly add up; else what runs."""
@@ -83,10 +85,29 @@ class Control:
     def precision(self, view: View) -> Message | None:
         base = self._base(view)
         assert base is not None
-        known = list(self._port.precisions(base.backend))
-        place = known.index(base.precision) + 1 if base.precision in known else 0
-        following = known[place % len(known)]
+        following = _next(self._port.precisions(base), base.precision, _advised(view, "precision"))
         return self._configure(view, replace(base, precision=following), f"precision {following}")
+
+    def data_path(self, view: View) -> Message | None:
+        base = self._base(view)
+        assert base is not None
+        following = _next(self._port.data_paths(base), base.data_path, _advised(view, "data-path"))
+        return self._configure(view, replace(base, data_path=following), f"data path {following}")
+
+    def requests(self, view: View, load: str) -> Message | None:
+        """Another load, as typed; the engine says what is wrong with it."""
+        base = self._base(view)
+        assert base is not None
+        return self._configure(view, replace(base, load=load), f"load {load}")
+
+    def dims(self, view: View, name: str, size: int) -> Message | None:
+        base = self._base(view)
+        assert base is not None
+        return self._configure(view, replace(base, dims={**base.dims, name: size}), f"{name}={size}")
+
+    def record(self, view: View, wanted: bool) -> Message | None:
+        verb: Verb = "record" if wanted else "no-record"
+        return self._send(view, verb, None, "recording goes on" if wanted else "recording ends")
 
     def again(self, view: View) -> Message | None:
         base = self._base(view)
@@ -128,3 +149,16 @@ class Control:
         if configuration is not None and view.run is not None and view.run.phase == "measure":
             return Message(f"{words}; {short_backend(view, view.run.configuration)} goes on until then")
         return Message(words)
+
+
+def _advised(view: View, action: str) -> str | None:
+    """What the verdict advises for this action."""
+    advice = view.verdict.advice if view.verdict is not None else None
+    return str(advice["value"]) if advice and advice.get("action") == action else None
+
+
+def _next(known: Sequence[str], present: str, advised: str | None) -> str:
+    """What is advised, else the next one round."""
+    if advised in known and advised != present and advised is not None:
+        return advised
+    return known[(known.index(present) + 1) % len(known)] if present in known else known[0]

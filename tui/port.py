@@ -82,8 +82,11 @@ class SessionPort(Protocol):
     def switch(self, configuration: Configuration, backend: str) -> Configuration:
         """The same measured by another backend, on the device that it runs on."""
 
-    def precisions(self, backend: str) -> Sequence[str]:
-        """What `p` goes through for this backend."""
+    def precisions(self, configuration: Configuration) -> Sequence[str]:
+        """What `p` goes through for this backend and device."""
+
+    def data_paths(self, configuration: Configuration) -> Sequence[str]:
+        """What `d` goes through for this device."""
 
     def close(self, *, leave: bool) -> None:
         """Let go of the session. With `leave`, as when the terminal hangs up, what was started goes on without the screen

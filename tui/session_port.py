@@ -44,10 +44,26 @@ class _Choices:
         # Where it runs is left to the engine too.
         return replace(configuration, backend=registry.resolve(backend).name, device="", environment=None)
 
-    def precisions(self, backend: str) -> Sequence[str]:
-        from ..sessions.options import PRECISIONS  # of no use to a replay
+    def precisions(self, configuration: Configuration) -> Sequence[str]:
+        known = _PRECISIONS.get(configuration.backend, ("native", "fp32"))
+        return [p for p in known if p != "tf32" or configuration.device.startswith("cuda")]
 
-        return PRECISIONS
+    def data_paths(self, configuration: Configuration) -> Sequence[str]:
+        from ..sessions.options import DATA_PATHS  # of no use to a replay
+
+        return DATA_PATHS if configuration.device.startswith("cuda") else ("pageable",)
+
+
+# What is worth a key press; the backend has the last word, in a sentence.
+_PRECISIONS = {
+    "torch-eager": ("native", "fp32", "tf32", "fp16", "bf16"),
+    "torch-compile": ("native", "fp32", "tf32", "fp16", "bf16"),
+    "onnxruntime-cpu": ("native", "fp32", "int8"),
+    "onnxruntime-cuda": ("native", "fp32", "tf32", "fp16"),
+    "onnxruntime-tensorrt": ("native", "tf32", "fp16"),
+    "tensorrt": ("native", "fp32", "tf32", "fp16", "bf16"),
+    "tensorrt-rtx": ("native", "fp32", "tf32", "fp16", "bf16"),
+}
 
 
 def _weight(name: str) -> str:

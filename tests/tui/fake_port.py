@@ -65,8 +65,11 @@ class FakePort:
     def switch(self, configuration: Configuration, backend: str) -> Configuration:
         return dataclasses.replace(configuration, backend=backend)
 
-    def precisions(self, backend: str) -> Sequence[str]:
-        return ("native",) if backend == "torch-compile" else ("native", "fp32")
+    def precisions(self, configuration: Configuration) -> Sequence[str]:
+        return ("native",) if configuration.backend == "torch-compile" else ("native", "fp32")
+
+    def data_paths(self, configuration: Configuration) -> Sequence[str]:
+        return ("pageable", "pinned", "device") if configuration.device.startswith("cuda") else ("pageable",)
 
     def close(self, *, leave: bool) -> None:
         self.closed = True

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from infertop.backends.errors import MeasureError
+from infertop.sessions.records import Evidence, Verdict
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
 from infertop.tui import actions
@@ -124,9 +125,96 @@ async def test_precision_goes_round_and_says_where_there_is_one_alone() -> None:
     assert [c.precision for _, c in port.sent if c] == ["native", "native"]
 
 
-async def test_again_stop_and_start() -> None:
+async def test_the_data_path_goes_round_on_a_gpu_and_takes_the_advice_first() -> None:
     port = FakePort()
     async with running(port) as screen:
+        await screen.press("d")
+        assert "on the CPU there is one data path" in screen.text
+        configuration = dataclasses.replace(synthetic.CONFIGURATION, device="cuda:0")
+        port.view = synthetic.view(gpu=True, run=synthetic.run(configuration=configuration))
+        await screen.until(lambda: screen.app.view is port.view)
+        await screen.press("d")
+        await screen.until(lambda: len(port.sent) == 1)
+        advice = {"action": "data-path", "value": "device", "text": "device: about −1.5 ms"}
+        verdict = Verdict(
+            t=1, run=1, kind="transfer-h2d", confidence=0.9, text="copying in takes long", advice=advice
+        )
+        await screen.press("w")
+        port.view = dataclasses.replace(port.view, verdict=verdict)
+        await screen.until(lambda: "→ d device: about −1.5 ms" in screen.text)
+        screen.app.control._asked = None
+        await screen.press("d")
+        await screen.until(lambda: len(port.sent) == 2)
+    assert [c.data_path for _, c in port.sent if c] == ["pinned", "device"]
+
+
+async def test_the_load_is_chosen_or_typed() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("l")
+        assert "closed:4" in screen.text
+        assert "poisson:223/s" in screen.text, "80 % of the requests a second now"
+        await screen.press(*"closed:3", "enter")
+        await screen.until(lambda: bool(port.sent))
+    assert port.sent[0][1] is not None
+    assert port.sent[0][1].load == "closed:3"
+
+
+async def test_free_sizes_are_chosen_where_a_model_has_them() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("n")
+        assert "no free size" in screen.text
+        port.view = synthetic.view(run=synthetic.run(assumed={"seq": 128}))
+        await screen.until(lambda: screen.app.view is port.view)
+        await screen.press("n")
+        assert "seq=256" in screen.text
+        await screen.press(*"len=4", "enter")
+        assert "len=4 is no size of this model" in screen.text
+        await screen.press("ctrl+u", *"seq=512", "enter")
+        await screen.until(lambda: bool(port.sent))
+    assert port.sent[0][1] is not None
+    assert port.sent[0][1].dims == {"seq": 512}
+
+
+async def test_recording_is_asked_about_before_it_ends() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("R")
+        assert "end the recording" in screen.text
+        await screen.press("down", "enter")
+        assert port.sent == []
+        await screen.press("R", "enter")
+        await screen.until(lambda: bool(port.sent))
+    assert verbs(port) == ["no-record"]
+
+
+async def test_the_evidence_of_a_verdict_opens() -> None:
+    evidence = [Evidence("copy in", 1.52, "ms", 0.7, 3.0)]
+    verdict = Verdict(
+        t=1,
+        run=1,
+        kind="transfer-h2d",
+        confidence=0.9,
+        text="copying in takes 1.5 of 3.6 ms",
+        evidence=evidence,
+    )
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("v")
+        assert "there is no verdict yet" in screen.text
+        await screen.press("w")  # any key takes the message away
+        port.view = synthetic.view(verdict=verdict)
+        await screen.until(lambda: "TRANSFER-H2D" in screen.text)
+        await screen.press("v")
+        assert "confidence 90 %" in screen.text
+        assert "1.52 ms" in screen.text
+        assert ">= 0.70 ms" in screen.text
+
+
+async def test_again_stop_and_start() -> None:
+    port = FakePort()
+    async with running(port, size=(120, 40)) as screen:
         await screen.press("r", "x")
         await screen.until(lambda: len(port.sent) == 2)
         port.view = synthetic.view(run=synthetic.run(phase="end"))
@@ -338,7 +426,7 @@ async def test_pasted_text_goes_into_the_chooser() -> None:
 async def test_keys_that_need_a_model_say_so() -> None:
     port = FakePort(synthetic.idle())
     async with running(port) as screen:
-        for key in ("b", "B", "p", "r", "x", "y", "1"):
+        for key in ("b", "B", "p", "d", "l", "n", "r", "x", "y", "1"):
             await screen.press(key)
             assert "no model is loaded" in screen.text, key
     assert port.sent == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration, Options
@@ -132,6 +133,28 @@ def test_a_tick_without_a_request_reads_waiting() -> None:
     assert "waiting 1.4 s" in screen(synthetic.view(since_request=1.4, verdict=verdict))[3]
 
 
+def test_an_open_loop_shows_its_response_its_backlog_and_when_it_has_no_end() -> None:
+    run = synthetic.run(response=synthetic.latency(5.2e6, 4000), backlog=7)
+    lines = screen(synthetic.view(run=run))
+    assert "backlog 7" in lines[2]
+    assert lines[7].startswith(" response p50 5.20")
+    endless = synthetic.run(unbounded="the queue grows by 30 requests a second")
+    assert "unbounded: the queue grows by 30" in screen(synthetic.view(run=endless))[7]
+
+
+def test_a_fallback_is_said() -> None:
+    run = synthetic.run(fallback="12 of 49 nodes run on the CPU")
+    assert "▲ 12 of 49 nodes run on the CPU" in screen(synthetic.view(run=run))[3]
+
+
+def test_the_gpu_that_is_shown_is_the_runs() -> None:
+    view = synthetic.view(gpu=True)
+    table = tuple(msgspec.structs.replace(m, id=m.id.replace("gpu0", "gpu3")) for m in view.metrics)
+    values = {name.replace("gpu0", "gpu3"): value for name, value in view.values.items()}
+    moved = dataclasses.replace(view, metrics=table, values=values, run=synthetic.run(gpu="gpu3"))
+    assert any("util" in line and "98 %" in line for line in screen(moved))
+
+
 def test_five_stages_fit_at_80_columns() -> None:
     stages = {"host": 2.1e5, "h2d": 1.52e6, "compute": 1.95e6, "d2h": 2e4, "gap": 9e4, "enqueue": 1.2e6}
     line = screen(synthetic.view(run=synthetic.run(stages=stages)))[9]
@@ -223,8 +246,6 @@ def test_messages_and_failures_of_the_screen_come_first() -> None:
 def test_the_header_says_when_nothing_is_recorded_frozen_slow_or_damaged() -> None:
     view = synthetic.view(gpu=True)
     assert view.header is not None
-    import msgspec
-
     quiet = dataclasses.replace(view, header=msgspec.structs.replace(view.header, recording=False), gaps=2)
     line = screen(quiet, 160, 40, slow_link=True, frozen=True)[0]
     for words in ("not recorded", "2 gaps", "slow link", "frozen", "H100"):

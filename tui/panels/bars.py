@@ -114,7 +114,7 @@ def footer(scene: Scene, width: int) -> Row:
     row: Row = EMPTY
     for key in first:
         candidate = (*row, *part(*key))
-        if length(candidate) + length(tail) > width:
+        if length(candidate) + length(tail) >= width:  # a blank stays between
             break
         row = candidate
     return spread(row, tail, width, "head")

@@ -36,10 +36,16 @@ class Reading:
     style: str = "one"
 
 
+def _prefix(scene: Scene) -> str:
+    """The GPU that is shown, as the metric table names it: the run's, else the first."""
+    run = scene.view.run
+    return run.gpu if run is not None and run.gpu else "gpu0"
+
+
 def _find(scene: Scene, ids: Sequence[str]) -> tuple[int, Metric] | None:
     """The first of these metrics that can be read here; else the first that the table knows, for its reason."""
     table = {metric.id: (i, metric) for i, metric in enumerate(scene.view.metrics)}
-    known = [table[name] for name in ids if name in table]
+    known = [table[name] for i in ids if (name := i.replace("gpu.", f"{_prefix(scene)}.")) in table]
     return next((entry for entry in known if entry[1].status == "ok"), known[0] if known else None)
 
 
@@ -69,7 +75,9 @@ def readings(scene: Scene, wanted: Sequence[Reading], width: int, height: int) -
         column = history.metrics[:, place] if history.metrics.shape[1] > place else np.empty(0)
         shown = column[-max(1, room) :]
         known = shown[np.isfinite(shown)]
-        fixed = scene.view.values.get(reading.top) if isinstance(reading.top, str) else reading.top
+        fixed = reading.top
+        if isinstance(fixed, str):
+            fixed = scene.view.values.get(fixed.replace("gpu.", f"{_prefix(scene)}."))
         top = fixed or step_up(float(known.max()) * 1.05 if len(known) and known.max() > 0 else 1.0)
         if room < 6:
             rows.append(head)
@@ -92,7 +100,10 @@ def readings(scene: Scene, wanted: Sequence[Reading], width: int, height: int) -
 
 def _gpu(scene: Scene) -> Mapping[str, Any] | None:
     header = scene.view.header
-    return header.gpus[0] if header is not None and header.gpus else None
+    if header is None or not header.gpus:
+        return None
+    wanted = _prefix(scene).removeprefix("gpu")
+    return next((gpu for gpu in header.gpus if str(gpu.get("index")) == wanted), header.gpus[0])
 
 
 def _no_gpu(scene: Scene, width: int, height: int) -> list[Row]:
@@ -109,20 +120,20 @@ def gpu_title(scene: Scene) -> Row:
 
 
 _GPU = (
-    Reading("util", ("gpu0.util",)),
-    Reading("SM", ("gpu0.sm_active",)),
-    Reading("tensor", ("gpu0.tensor_active",)),
-    Reading("DRAM", ("gpu0.dram_active", "gpu0.memory_util")),
-    Reading("SM clock", ("gpu0.clock_sm",), None, "three"),
-    Reading("temp", ("gpu0.temperature",), 100.0, "three"),
-    Reading("occupied", ("gpu0.occupancy",)),
+    Reading("util", ("gpu.util",)),
+    Reading("SM", ("gpu.sm_active",)),
+    Reading("tensor", ("gpu.tensor_active",)),
+    Reading("DRAM", ("gpu.dram_active", "gpu.memory_util")),
+    Reading("SM clock", ("gpu.clock_sm",), None, "three"),
+    Reading("temp", ("gpu.temperature",), 100.0, "three"),
+    Reading("occupied", ("gpu.occupancy",)),
 )
 _LINK = (
-    Reading("PCIe RX", ("gpu0.pcie_rx",), "gpu0.pcie_ceiling", "two"),
-    Reading("PCIe TX", ("gpu0.pcie_tx",), "gpu0.pcie_ceiling", "two"),
-    Reading("memory", ("gpu0.memory_used",), "gpu0.memory_total"),
-    Reading("power", ("gpu0.power_instant", "gpu0.power"), "gpu0.power_limit", "three"),
-    Reading("· others", ("gpu0.other_memory",), "gpu0.memory_total"),
+    Reading("PCIe RX", ("gpu.pcie_rx",), "gpu.pcie_ceiling", "two"),
+    Reading("PCIe TX", ("gpu.pcie_tx",), "gpu.pcie_ceiling", "two"),
+    Reading("memory", ("gpu.memory_used",), "gpu.memory_total"),
+    Reading("power", ("gpu.power_instant", "gpu.power"), "gpu.power_limit", "three"),
+    Reading("· others", ("gpu.other_memory",), "gpu.memory_total"),
 )
 
 

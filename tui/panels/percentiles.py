@@ -9,7 +9,7 @@ import numpy as np
 from ...sessions.view import Latency, Quantile, RunView
 from ..naming import short_backend
 from ..render.axis import Scale, next_scale, step_down
-from ..render.cells import EMPTY, Row, fit, length
+from ..render.cells import EMPTY, Row, clean, fit, length
 from ..render.curve import Points, curve, decades, quantile_axis
 from ..render.numbers import UNKNOWN, Unit, change, count, duration, number, unit_for
 from ..scene import Panel, Scene, baseline, shown_run
@@ -80,10 +80,13 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     latency = latency_of(scene, run) or run.latency
     unit = _unit(run)
     if height < _TABLE_FROM:
-        return [*_short(latency, unit, width), *_before(scene, run, unit, width)][:height]
+        return [
+            *_short(latency, unit, width),
+            *(_response(run, unit, width) or _before(scene, run, unit, width)),
+        ][:height]
     rows = _table(run, unit, width)
-    before = _before(scene, run, unit, width)
-    rows += before or [EMPTY]
+    rows += _response(run, unit, width)
+    rows += _before(scene, run, unit, width) or [EMPTY]
     if height >= _CURVE_FROM and latency.curve:
         rows += _curve(scene, unit, width, height - len(rows))
     return rows
@@ -145,6 +148,18 @@ def _table(run: RunView, unit: Unit, width: int) -> list[Row]:
             )
         )
     return rows
+
+
+def _response(run: RunView, unit: Unit, width: int) -> list[Row]:
+    """An open loop's own latency, from arrival to completion; the rows above are the service alone."""
+    if run.unbounded:
+        return [fit((("response ", "dim"), (f"unbounded: {clean(run.unbounded)}", "bad")), width)]
+    if run.response is None:
+        return []
+    row: Row = (("response ", "dim"),)
+    for q in run.response.quantiles:
+        row = (*row, (f"{_name(q.q)} ", "dim"), (f"{number(q.value / unit.ns)}  ", "strong"))
+    return [fit((*row, ("max ", "dim"), (number(run.response.max / unit.ns), "two-strong")), width)]
 
 
 def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...sessions.records import Verdict
 from ...sessions.view import RunView, View
 from ..naming import differences, short_backend
 from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
@@ -12,6 +13,8 @@ from .states import PHASE_WORDS
 
 _WAITING_S = 0.5  # s without a request from which it is said: two ticks
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
+
+_KEYS = {"data-path": "d", "precision": "p", "batch-up": "b"}  # of the actions that a verdict advises
 
 _STEPS = ("import", "load", "warmup", "measure")
 _STEP_NAMES = {"warmup": "warm-up"}
@@ -166,7 +169,10 @@ def _measuring(scene: Scene, run: RunView, width: int) -> list[Row]:
     right: Row = EMPTY
     if run.note:
         right = ((clean(run.note) + " ", "dim"),)
-    second = ""
+    if run.backlog:
+        head = (*head, (f"  backlog {count(run.backlog)}", "two"))
+    if run.fallback:
+        return [spread(head, right, width), fit(((f"   ▲ {clean(run.fallback)}", "two"),), width)]
     if run.grade is not None:
         second = f"{grade_words(run.grade)}: {', '.join(clean(r) for r in run.grade_reasons)}".rstrip(": ")
     elif run.latency is not None:
@@ -186,8 +192,23 @@ def _diagnosis(scene: Scene, width: int) -> list[Row]:
         (f"  {clean(found.text)}", "text"),
     )
     advice = clean(str(found.advice.get("text", ""))) if found.advice else ""
-    second: Row = ((f"   → {advice}" if advice else "", "strong"),)
+    key = _key_of(scene, found)
+    second: Row = (
+        (("   → ", "dim"), (f"{key} " if key else "", "key"), (advice, "strong")) if advice else EMPTY
+    )
     return [fit(head, width), spread(second, _waiting(scene.view), width)]
+
+
+def _key_of(scene: Scene, found: Verdict) -> str:
+    """The key that tries the advice."""
+    advice = found.advice or {}
+    action, value = str(advice.get("action", "")), advice.get("value")
+    if not scene.live:
+        return ""
+    if action == "backend":
+        names = [backend.name for backend in scene.view.backends]
+        return str(names.index(value) + 1) if value in names[:9] else ""
+    return _KEYS.get(action, "")
 
 
 def _waiting(view: View) -> Row:
