@@ -9,6 +9,7 @@ import numpy as np
 
 from .backend import Input, Inputs
 from .cuda import Device
+from .errors import MeasureError
 from .graph import TYPES
 from .inputs import storage
 from .overlapped import Lanes
@@ -21,6 +22,8 @@ class BoundSteps:
 
     `run()` hides its copies; done explicitly they can be timed, and the outputs are the same. `kind` is the device as
     onnxruntime calls it. `first` is the first slot's, where there are several: inputs that no request changes are shared with it.
+    `replays` are run options for each input set in turn, where the session records a CUDA graph for each: a graph has the
+    addresses that it was recorded with, so that requests with other buffers need another one.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class BoundSteps:
         path: str,
         kind: str = "cuda",
         first: BoundSteps | None = None,
+        replays: Sequence[Any] = (),
     ) -> None:
         self._session, self._run_options, self._device, self._lanes = session, run_options, device, lanes
         self._inputs, self._names, self._kind = inputs, outputs, kind
@@ -66,6 +70,13 @@ class BoundSteps:
         self._landing: dict[tuple[int, tuple[int, ...], str], np.ndarray] = {}
         self._results: list[tuple[int, np.ndarray, str]] = []  # device address, host array, type
         self._fixed = self._bind_outputs(len(arrays))
+        self._options = list(replays) or [run_options] * len(self._bindings)
+        if replays and not self._fixed:
+            raise MeasureError(
+                "unsupported",
+                "the sizes of the model's outputs depend on its input, which a CUDA graph cannot follow",
+                "leave --backend-option enable_cuda_graph out",
+            )
 
     def prepare(self, index: int) -> None:
         for buffer, array in zip(self._staging, self._sets[index], strict=False):
@@ -76,10 +87,11 @@ class BoundSteps:
             self._copy_set(index, self._targets[0])
 
     def compute(self, index: int) -> None:
-        binding = self._bindings[0 if self.copies else index]
+        place = 0 if self.copies else index
+        binding = self._bindings[place]
         if not self._fixed:
             self._let_allocate(binding)
-        self._session.run_with_iobinding(binding, self._run_options)
+        self._session.run_with_iobinding(binding, self._options[place])
         if not self._fixed:
             self._results = self._allocated(binding)
 

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import cuda, libraries, loads, ort_session, probes
+from . import control, cuda, loads, ort_options, ort_placement, ort_session
 from .backend import Inputs, Loaded, Report, StageTimes
 from .bound import BoundSteps
 from .configuration import Configuration
 from .errors import MeasureError
 from .ort_model import OrtModel
+from .ort_placement import PROVIDER, fallen_back
 from .overlapped import Overlapped, lanes, staged, streams_needed
 from .staged import Staged, refuse_path
 
-PROVIDER = "CUDAExecutionProvider"
-PROVIDER_OPTIONS = (
-    "arena_extend_strategy", "cudnn_conv1d_pad_to_nc1d", "cudnn_conv_algo_search", "cudnn_conv_use_max_workspace",
-    "do_copy_in_default_stream", "enable_cuda_graph", "enable_skip_layer_norm_strict_mode", "fuse_conv_bias",
-    "gpu_mem_limit", "prefer_nhwc", "sdpa_kernel", "tunable_op_enable", "tunable_op_tuning_enable",
-    "use_ep_level_unified_stream",
-)  # fmt: skip
-"""Options of the CUDA provider that `--backend-option` passes on; device, stream and TF32 have options of their own."""
-
-SHAPE_OPERATORS = {
-    "Add", "And", "Cast", "Ceil", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Floor", "Gather",
-    "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Min", "Mod", "Mul", "Neg", "Not", "Or",
-    "Range", "ReduceMax", "ReduceMin", "ReduceProd", "Reshape", "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze",
-    "Where",
-}  # fmt: skip
-"""What computes shapes, which onnxruntime puts on the CPU on purpose: a few numbers, needed there anyway."""
-
+GRAPH_ID = "gpu_graph_id"
+"""Run option that tells one recorded CUDA graph from another; -1 records none."""
 
 class OnnxRuntimeCuda:
     """ONNX Runtime's CUDA provider over bound buffers, on a stream of ours. Where it fell back to the CPU it says so."""
@@ -55,6 +40,10 @@ class OnnxRuntimeCuda:
         self._staged: list[Staged | Overlapped] = []
         self._feeds: list[dict[str, Any]] = []
         self._result: Any = None
+        self._sets: Sequence[Inputs] = ()
+        self._graphs = False  # requests are replays of CUDA graphs
+        self._copies: int | None = None  # nodes that copy between CPU and GPU inside the graph
+        self._control: tuple[object, dict[str, Any]] | None = None
 
     def load(self, configuration: Configuration, report: Report) -> Loaded:
         """A session for the model; another batch, other dims or another data path keep it."""
@@ -66,6 +55,8 @@ class OnnxRuntimeCuda:
         self._ort = ort_session.runtime()
         key = (index, precision, tuple(options.backend_options.items()))
         self._load = loads.parse(configuration.load)
+        ort_options.checked(options.backend_options, precision)
+        self._graphs = ort_options.uses_graphs(options.backend_options)
         wanted = 1 if self._load.overlaps else self._load.slots
         if self._sessions and len(self._sessions) < wanted:
             self._model.close()  # its file may be gone: it is made again, with all sessions
@@ -100,7 +91,10 @@ class OnnxRuntimeCuda:
         self._path = configuration.data_path
         placement = ort_session.placement(self._session)
         fallback = fallen_back(self._session, placement)
+        if placement is not None and self._on_gpu() and self._copies is not None:
+            placement["Memcpy"] = self._copies
         self._known = ort_session.loaded(graph, signature, file, placement=placement, fallback=fallback)
+        self._known.runtime.update(self._settings())
         return self._known
 
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:
@@ -111,16 +105,20 @@ class OnnxRuntimeCuda:
             values = ort_session.needs_values(self._model.graph)
             self._feeds = ort_session.feeds(self._ort, self._known, sets, values)
             return
+        self._sets = sets
         options = self._ort.RunOptions()
         # The worker synchronises the stream itself, so that the copy out can follow at once.
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        if self._graphs:
+            # Buffers are tried before they are settled: nothing is recorded yet.
+            options.add_run_config_entry(GRAPH_ID, "-1")
         on_slots = lanes(self._load, self._lane_streams())
         try:
             for number, on in enumerate(on_slots):
                 session = self._sessions[0 if self._load.overlaps else number]
                 steps = BoundSteps(
                     session, options, self._device, on, self._known.inputs, self._known.outputs, sets, self._path,
-                    first=self._steps[0] if self._steps else None,
+                    first=self._steps[0] if self._steps else None, replays=self._replays(len(sets), number),
                 )  # fmt: skip
                 self._steps.append(steps)
                 self._staged.append(staged(steps, self._device, on))
@@ -128,6 +126,45 @@ class OnnxRuntimeCuda:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no base but this
             raise ort_session.explain(error, self._known, "onnxruntime-cuda") from error
+
+    def _replays(self, sets: int, slot: int) -> list[Any]:
+        """Run options for each set of buffers of a slot, each with a CUDA graph of its own; none where there are no graphs."""
+        if not self._graphs:
+            return []
+        found = []
+        for number in range(sets if self._path == "device" else 1):
+            options = self._ort.RunOptions()
+            options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+            # 0 is onnxruntime's own.
+            options.add_run_config_entry(GRAPH_ID, str(1 + slot * sets + number))
+            found.append(options)
+        return found
+
+    def control(self) -> dict[str, Any] | None:
+        """The plain `run()`, which hides its copies, beside the pageable request in steps; None where they are not alike."""
+        assert self._known is not None
+        plain_load = self._load.slots == 1 and not self._load.overlaps and not self._load.scheduled
+        if not self._staged or self._path != "pageable" or not plain_load or self._graphs:
+            return None
+        if ort_session.needs_values(self._model.graph):
+            return None
+        known = (id(self._session), tuple(self._known.inputs))
+        if self._control is None or self._control[0] != known:
+            names, feeds, run = self._known.outputs, self._sets, self._session.run
+
+            def steps(index: int) -> None:
+                self.issue(0, index, None)
+                self.complete(0, None)
+
+            self._control = (known, control.compare(lambda index: run(names, feeds[index]), steps, len(feeds)))
+        return self._control[1]
+
+    def _settings(self) -> dict[str, Any]:
+        """The provider's options as it has them, for the record."""
+        if not self._on_gpu():
+            return {}
+        found = self._session.get_provider_options().get(PROVIDER, {})
+        return {"provider_options": {name: found[name] for name in ort_options.NAMES if name in found}}
 
     def _lane_streams(self) -> list[cuda.Stream]:
         """The streams of `lanes`; the one that the first session computes on is the first, or, pipelined, the middle one."""
@@ -166,8 +203,11 @@ class OnnxRuntimeCuda:
     def _create(self, configuration: Configuration) -> Any:
         assert self._stream is not None
         ort, asked = self._ort, configuration.options.backend_options
-        for_session, for_provider = ort_session.split_options(asked, PROVIDER_OPTIONS)
-        options = ort_session.session_options(ort, for_session, None)
+        for_provider = ort_options.checked(asked, configuration.precision)
+        for_session, _ = ort_session.split_options(asked, ort_options.NAMES)
+        options = ort_session.session_options(ort, for_session, None, ort_options.NAMES)
+        # Only a warning tells of the copies that it adds between providers.
+        options.log_severity_level = 2
         if hasattr(ort, "preload_dlls"):
             # From NVIDIA's wheels or torch's folder, which the loader does not search.
             ort.preload_dlls(msvc=False)
@@ -180,7 +220,10 @@ class OnnxRuntimeCuda:
         if configuration.precision in ("fp32", "tf32"):
             # On by default, where torch has it off for matrix products: said, so that the two can be compared.
             provider["use_tf32"] = "1" if configuration.precision == "tf32" else "0"
-        return ort_session.create(ort, self._model.file, options, [(PROVIDER, provider)])
+        begun = ort_placement.written()
+        session = ort_session.create(ort, self._model.file, options, [(PROVIDER, provider)])
+        self._copies = ort_placement.copy_nodes(begun)
+        return session
 
     def _on_gpu(self) -> bool:
         return PROVIDER in self._session.get_providers()
@@ -188,7 +231,7 @@ class OnnxRuntimeCuda:
     def _release(self) -> None:
         """Forget what was bound; the session and its stream stay."""
         self._steps, self._staged, self._result = [], [], None
-        self._feeds = []
+        self._feeds, self._sets = [], ()
         if self._device is not None:
             self._device.free()
 
@@ -196,27 +239,6 @@ class OnnxRuntimeCuda:
         if self._device is not None:
             self._device.close()
         self._device = self._stream = None
-
-
-def fallen_back(session: Any, placement: dict[str, int] | None) -> str | None:
-    """What does not run on the GPU though it was asked to, in a sentence; None where all but shapes does.
-
-    Asking for the provider proves nothing: where its library cannot be loaded, onnxruntime warns and goes on on the CPU.
-    """
-    if PROVIDER not in session.get_providers():
-        folder = probes.onnxruntime_folder()
-        library = folder / "libonnxruntime_providers_cuda.so" if folder else Path()
-        lacking = libraries.missing(library) if library.is_file() else ["its own library"]
-        reason = f" ({', '.join(lacking)} cannot be loaded)" if lacking else ""
-        return f"the CUDA provider did not start{reason}: everything runs on the CPU"
-    if placement is None:
-        return None
-    on_cpu = ort_session.operators(session, "CPUExecutionProvider")
-    working = {name: count for name, count in on_cpu.items() if name not in SHAPE_OPERATORS}
-    if not working:
-        return None
-    names = ", ".join(sorted(working, key=lambda name: -working[name])[:3])
-    return f"{sum(working.values())} of {sum(placement.values())} nodes run on the CPU ({names})"
 
 
 def _refuse(configuration: Configuration) -> None:

@@ -56,8 +56,13 @@ def refuse_other_floats(found: graph.Graph, file: ModelFile, precision: str) -> 
         )
 
 
-def session_options(ort: Any, asked: Mapping[str, str], threads: int | None) -> Any:
-    """SessionOptions from `--backend-option`s: those that DESIGN sets, and any `session.*` entry. Raises MeasureError "usage"."""
+def session_options(
+    ort: Any, asked: Mapping[str, str], threads: int | None, others: Sequence[str] = ()
+) -> Any:
+    """SessionOptions from `--backend-option`s: those that DESIGN sets, and any `session.*` entry. Raises MeasureError "usage".
+
+    `others` are the names that the provider takes, for the suggestion.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
@@ -77,7 +82,7 @@ def session_options(ort: Any, asked: Mapping[str, str], threads: int | None) -> 
         elif key in _SWITCHES:
             setattr(options, key, _choice(key, value, {"1": "1", "0": "", "true": "1", "false": ""}) == "1")
         else:
-            raise _unknown_option(key, value)
+            raise _unknown_option(key, value, others)
     return options
 
 
@@ -225,22 +230,30 @@ def _choice(key: str, value: str, choices: Mapping[str, str]) -> str:
     return choices[value.lower()]
 
 
-def _unknown_option(key: str, value: str) -> MeasureError:
+def _unknown_option(key: str, value: str, others: Sequence[str]) -> MeasureError:
     if key == "intra_op_num_threads":
         return MeasureError(
             "usage", f"--backend-option {key}={value} is what --threads sets", "use --threads N"
         )
-    near = nearest(key, _SESSION_OPTIONS)
+    known = (*_SESSION_OPTIONS, *others)
+    near = nearest(key, known)
     return MeasureError(
         "usage",
         f"--backend-option {key}={value} is not known to onnxruntime's backends",
-        f"did you mean {near[0]}?" if near else f"known are {', '.join(_SESSION_OPTIONS)} and session.*",
+        f"did you mean {near[0]}?" if near else f"known are {', '.join(known)} and session.*",
     )
 
 
 def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
     said = str(error)
     lower = said.lower()
+    if "graph capture" in lower:
+        return MeasureError(
+            "unsupported",
+            f"{file.name} cannot be replayed as a CUDA graph: parts of it do not run on the GPU, or choose their way by the input",
+            "leave --backend-option enable_cuda_graph out",
+            said,
+        )
     fix = "export the model again"
     if "ir version" in lower or "opset" in lower:
         fix = "upgrade onnxruntime, or export the model with a lower opset"

@@ -11,8 +11,8 @@ from . import cuda, libraries, ort_session, probes
 from .backend import Loaded, Report
 from .configuration import Configuration
 from .errors import MeasureError
-from .ort_cuda import PROVIDER as CUDA
 from .ort_cuda import OnnxRuntimeCuda
+from .ort_placement import PROVIDER as CUDA
 from .trt_cache import EngineCache
 
 PROVIDER = "TensorrtExecutionProvider"

@@ -134,8 +134,9 @@ class Worker:
     def _checks(self, configuration: Configuration, loaded: Loaded, sets: Sequence[Inputs]) -> dict[str, Any]:
         """Whether the outputs are right, and what a plain call takes: before the warm-up, so that no request beside them counts."""
         agreement = None
-        if configuration.options.agreement:
+        if configuration.options.agreement or hasattr(self._backend, "control"):
             self._report("check")
+        if configuration.options.agreement:
             assert self._backend is not None
             agreement = reference.check(configuration, loaded, sets, self._backend)
         return {

@@ -19,7 +19,8 @@ from infertop.backends.bound import BoundSteps
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import generate, make_sets
-from infertop.backends.ort_cuda import OnnxRuntimeCuda, fallen_back
+from infertop.backends.ort_cuda import OnnxRuntimeCuda
+from infertop.backends.ort_placement import fallen_back
 from infertop.backends.overlapped import Lanes
 from infertop.backends.staged import DATA_PATHS, Staged
 from infertop.tests.backends import onnx_zoo as zoo

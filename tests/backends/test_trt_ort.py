@@ -9,7 +9,7 @@ import pytest
 from infertop.backends import cuda, libraries, probes, registry, trt_ort
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
-from infertop.backends.ort_cuda import PROVIDER as CUDA
+from infertop.backends.ort_placement import PROVIDER as CUDA
 from infertop.tests.backends.fake_cuda import FakeCuda
 
 
