@@ -225,6 +225,15 @@ def agreement_line(result: Result) -> str:
     return texts.line(name + found["reason"])
 
 
+def control_line(result: Result) -> str:
+    """That the split is approximate, where the plain call takes another time than the same steps one by one."""
+    control = result.get("control") or {}
+    if not control.get("marked"):
+        return ""
+    times = f"{milliseconds(control['p50_ms'])} ms, the same in steps {milliseconds(control['steps_p50_ms'])}"
+    return f"the split into stages is ≈: plain run() takes {times} ({control['difference']:+.0%})"
+
+
 def _energy(result: Result) -> str:
     joules = result["energy_j_per_sample"]
     return units.significant(None if joules is None else joules * 1e3)
@@ -301,7 +310,12 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
         if r["stability_reasons"]
     ]
     lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in load_words.notes(r)]
-    lines += [f"{scope_of(r, model=several)}: {agreement_line(r)}" for r in results if agreement_line(r)]
+    lines += [
+        f"{scope_of(r, model=several)}: {line}"
+        for r in results
+        for line in (agreement_line(r), control_line(r))
+        if line
+    ]
     lines += [line for r in results for line in verdict_lines(r, scope_of(r, model=several))]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"
