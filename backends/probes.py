@@ -179,9 +179,7 @@ def _onnxruntime_tensorrt() -> _Finding:
     if library is not None and library.is_file():
         lacking = libraries.missing(library)
         if lacking:
-            return _Finding(
-                f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version
-            )
+            return _Finding(f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version)
     elif not finding.reason:
         return _Finding(
             "this onnxruntime has no TensorRT provider", "pip install onnxruntime-gpu", finding.version

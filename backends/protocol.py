@@ -17,7 +17,7 @@
 | `loaded` | a `Loaded`, `cold_start` (seconds; null for what did not happen), `agreement` and `control` (null where not asked for) |
 | `started`, `measuring`, `window` | `run`, `t` |
 | `windowed` | `run`, `t` of the last completion; the window's requests are in the ring |
-| `stopped` | `run`, `t` of the last completion, `reason`: `duration`, `requests` or `stop`; `unserved`: arrivals that were given up; `runtime`: news of it |
+| `stopped` | `run`, `t` of the last completion, `reason` (`duration`, `requests`, `stop`), `unserved`: arrivals given up, `runtime`: news of it |
 | `parked` | |
 | `error` | `kind`, `message`, `fix`, `detail`; `alive`: whether the worker can take another `load` |
 """

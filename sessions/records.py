@@ -79,11 +79,15 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     assumed: dict[str, int] | None = None
     placement: dict[str, int] | None = None
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
-    gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"; None on the CPU and where it cannot be told
+    gpu: str | None = (
+        None  # the device's prefix in the metric table, as "gpu0"; None on the CPU and where it cannot be told
+    )
     link: dict[str, float] | None = None  # what copies reach here, bytes/s: backends/link.py
     bytes_in: int | None = None  # of one request, copied to the GPU
     bytes_out: int | None = None
-    unbounded: str | None = None  # with "measure", in an open loop: why the response latency has no percentiles
+    unbounded: str | None = (
+        None  # with "measure", in an open loop: why the response latency has no percentiles
+    )
     libraries: dict[str, str] | None = None
     threads: int | None = None
     cache: str | None = None
@@ -104,7 +108,9 @@ class Tick(Record, tag="tick", kw_only=True, frozen=True):
     h: dict[str, str] | None = (
         None  # once a second: V2 blobs by name: service, response, stages; "warmup" before measuring
     )
-    backlog: int | None = None  # open loop, measuring: who had arrived and was not issued when the newest request was
+    backlog: int | None = (
+        None  # open loop, measuring: who had arrived and was not issued when the newest request was
+    )
     drops: int = 0  # ring records lost since the worker began
     late: int = 0  # ticks skipped before this one
 

@@ -56,7 +56,9 @@ class RunView:
     placement: Mapping[str, int] | None = None
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
     gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"
-    link: Mapping[str, float] | None = None  # bytes/s: h2d_pinned, h2d_pageable, d2h_pinned, d2h_pageable, staging
+    link: Mapping[str, float] | None = (
+        None  # bytes/s: h2d_pinned, h2d_pageable, d2h_pinned, d2h_pageable, staging
+    )
     libraries: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     cache: str | None = None
@@ -99,8 +101,9 @@ class History:
     """The last seconds, one column each, oldest first; the newest may be incomplete.
 
     `second` is the session second of each column, shape (n,); `p50` and `max` ns, NaN without a request; `done` requests;
-    `run` the run's number (a change is a mark in every graph); `warm` whether the run was measuring; `metrics` shape (n, len(table)): the mean of the second's readings
-    (of a counter its change a second), NaN where not read. `second` has no holes: where nothing is known a column is empty.
+    `run` the run's number (a change is a mark in every graph); `warm` whether the run was measuring; `metrics` shape (n, len(table)): the
+    mean of the second's readings (of a counter its change a second), NaN where not read. `second` has no holes: where nothing is known a
+    column is empty.
     """
 
     second: np.ndarray

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
 from infertop.sessions import frames
 from infertop.sessions.records import AnyRecord, Clock, Run
 from infertop.sessions.state import SessionState
@@ -98,7 +97,9 @@ def write_hour(path: Path, rate: int, sigma: float) -> None:
 
 def main() -> None:
     """Prints one row for each rate and width of the latencies. Budgets: 15 MB an hour, open 50 ms, seek 30 ms."""
-    print(f"{'requests/s':>10} {'σ':>5} {'MB':>6}   {'open':>7}   seek, median p95 max of 100       decode   fold   memory")
+    print(
+        f"{'requests/s':>10} {'σ':>5} {'MB':>6}   {'open':>7}   seek, median p95 max of 100       decode   fold   memory"
+    )
     for rate, sigma in ((300, 0.03), (1_000, 0.05), (20_000, 0.05), (20_000, 0.3)):
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "0001.itlog.zst"

@@ -48,12 +48,17 @@ print((clock() - begin) / 60_000)
 
 def main() -> None:
     """Prints the cost of a record, what was lost, and the engine's share of a core."""
-    costs = [float(subprocess.run([sys.executable, "-c", COST], check=True, capture_output=True).stdout) for _ in range(5)]
+    costs = [
+        float(subprocess.run([sys.executable, "-c", COST], check=True, capture_output=True).stdout)
+        for _ in range(5)
+    ]
     print(f"one record: {statistics.median(costs):.0f} ns (median of 5 processes)")
     descriptor = ring.create()
     reader = ring.RingReader(descriptor)
     producer = subprocess.Popen(
-        [sys.executable, "-c", PRODUCER, str(descriptor), str(RATE), str(SECONDS)], pass_fds=(descriptor,), stdout=subprocess.PIPE
+        [sys.executable, "-c", PRODUCER, str(descriptor), str(RATE), str(SECONDS)],
+        pass_fds=(descriptor,),
+        stdout=subprocess.PIPE,
     )
     measurement = Measurement("1x")
     measurement.begin(0)
@@ -73,7 +78,9 @@ def main() -> None:
             break
     assert producer.stdout is not None
     produced = int(producer.stdout.read())
-    print(f"{RATE:,}/s for {SECONDS} s: produced {produced:,}, taken {taken:,}, dropped {reader.dropped} (budget 0)")
+    print(
+        f"{RATE:,}/s for {SECONDS} s: produced {produced:,}, taken {taken:,}, dropped {reader.dropped} (budget 0)"
+    )
     print(f"ring, histograms and percentiles: {100 * cpu / (ticks * TICK):.2f} % of a core (budget 1 %)")
 
 

@@ -16,7 +16,14 @@ from infertop.sessions.settings import EngineSettings
 PLUGIN = Path(__file__).parents[1] / "plugin"
 
 
-def task(backend: str = "simulated", *, batch: int | None = None, warmup: str = "20x", requests: int | None = 200, **options: Any) -> Task:
+def task(
+    backend: str = "simulated",
+    *,
+    batch: int | None = None,
+    warmup: str = "20x",
+    requests: int | None = 200,
+    **options: Any,
+) -> Task:
     """A short task; `options` go to the simulated backend."""
     chosen = Options(backend_options={name: str(value) for name, value in options.items()}, seed=3)
     configuration = Configuration(backend, "smallcnn", batch=batch, options=chosen)
@@ -26,7 +33,9 @@ def task(backend: str = "simulated", *, batch: int | None = None, warmup: str = 
 def run(tmp_path: Path, tasks: Sequence[Task], **settings: Any) -> tuple[Measured, list[Progress]]:
     """`infertop run`'s engine in this process."""
     said: list[Progress] = []
-    measured = measure(tasks, EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, **settings), said.append)
+    measured = measure(
+        tasks, EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, **settings), said.append
+    )
     return measured, said
 
 

@@ -23,10 +23,16 @@ LONGEST_S = 1.5
 
 def start(tmp_path: Path, number: int) -> Launched:
     task = kit.task(requests=None, warmup="50x", latency_us=2000)
-    return launch(EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, name=f"killed-{number}", task=task, stay=True))
+    return launch(
+        EngineSettings(
+            sessions_dir=str(tmp_path), interval_s=0.1, name=f"killed-{number}", task=task, stay=True
+        )
+    )
 
 
-def test_what_was_written_before_a_sigkill_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_before_a_sigkill_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
     moments = random.Random(7)
     for round_ in range(KILLS // AT_ONCE):

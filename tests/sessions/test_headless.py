@@ -43,7 +43,7 @@ def test_the_result_agrees_with_itself_and_with_the_log(tmp_path: Path) -> None:
     assert result["latency_ci95_ms"]["p99"][1] is not None
     assert result["latency_ci95_ms"]["p99_9"][1] is None
     assert result["cold_start_s"]["import"] is not None
-    assert result["cold_start_s"]["first"] == pytest.approx(0.0005, rel=2)
+    assert result["cold_start_s"]["first"] >= 0.0005
     assert result["warmup"]["requests"] >= 20
     assert result["dropped"] == 0
     assert result["stage_n"] > 0
@@ -84,9 +84,13 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "when", "kind", "words"), FAULTS)
-def test_a_fault_is_one_sentence_with_the_runtimes_own_output(tmp_path: Path, fault: str, when: str, kind: str, words: str) -> None:
+def test_a_fault_is_one_sentence_with_the_runtimes_own_output(
+    tmp_path: Path, fault: str, when: str, kind: str, words: str
+) -> None:
     before = kit.children()
-    measured, _ = kit.run(tmp_path, [kit.task(fault=fault, when=when, words="its last words"), kit.task(requests=50)])
+    measured, _ = kit.run(
+        tmp_path, [kit.task(fault=fault, when=when, words="its last words"), kit.task(requests=50)]
+    )
     failed, after = measured.results
     assert failed["status"] == "failed"
     assert failed["error"]["kind"] == kind

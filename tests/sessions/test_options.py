@@ -91,7 +91,9 @@ def test_a_backend_that_could_use_either_measures_where_its_probe_says() -> None
     found, _ = plan(probe, backend="torch,ort-cpu,ort-cuda,torch-compile")
     assert [c.device for c in found.configurations] == ["cuda:0", "cpu", "cuda:0", "cpu"]
     assert probe.asked == [None], "asked once"
-    assert options.first_task("resnet18", Words(backend="torch"))[0].configuration.device == "", "the engine chooses"
+    assert options.first_task("resnet18", Words(backend="torch"))[0].configuration.device == "", (
+        "the engine chooses"
+    )
 
 
 def test_lists_become_combinations() -> None:

@@ -22,7 +22,11 @@ def other_python() -> str | None:
             continue
         installed = Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}")
         for path in (shutil.which(f"python{version}"), *map(str, installed)):
-            if path and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
+            if (
+                path
+                and subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode
+                == 0
+            ):
                 return path
     return None
 
@@ -36,7 +40,11 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
     place = tmp_path_factory.mktemp("bare")
     subprocess.run([python, "-m", "venv", place], check=True, capture_output=True)
     inside = str(place / "bin" / "python")
-    subprocess.run([inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy"], check=True, capture_output=True)
+    subprocess.run(
+        [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy"],
+        check=True,
+        capture_output=True,
+    )
     return inside
 
 
@@ -46,7 +54,9 @@ def test_the_probe_answers_for_that_interpreter(bare: str) -> None:
     assert "onnxruntime is not installed" in found["onnxruntime-cpu"].reason
 
 
-def test_the_worker_runs_there_and_a_runtime_that_it_lacks_is_named(bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_runs_there_and_a_runtime_that_it_lacks_is_named(
+    bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
     measured, _ = kit.run(tmp_path, [kit.task(), kit.task("onnxruntime-cpu")], environments={"": bare})
     simulated, missing = measured.results
@@ -56,7 +66,9 @@ def test_the_worker_runs_there_and_a_runtime_that_it_lacks_is_named(bare: str, t
     assert missing["error"]["fix"]
 
 
-def test_a_folder_in_the_working_directory_hides_no_library(bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_in_the_working_directory_hides_no_library(
+    bare: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)

@@ -77,7 +77,9 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             watched.process.kill()
 
 
-def test_a_switch_and_back_uses_the_parked_worker_and_the_end_leaves_nothing(watch: Callable[..., Watched]) -> None:
+def test_a_switch_and_back_uses_the_parked_worker_and_the_end_leaves_nothing(
+    watch: Callable[..., Watched],
+) -> None:
     first = kit.task(requests=None)
     watched = watch(first)
     watched.phase("measure", 1)
@@ -111,7 +113,9 @@ def test_another_batch_keeps_the_worker(watch: Callable[..., Watched]) -> None:
     assert {p.pid for p in watched.process.children()} == workers
 
 
-def test_what_does_not_fit_is_said_and_the_configuration_before_carries_on(watch: Callable[..., Watched]) -> None:
+def test_what_does_not_fit_is_said_and_the_configuration_before_carries_on(
+    watch: Callable[..., Watched],
+) -> None:
     watched = watch(kit.task(requests=None, bound=8))
     watched.phase("measure", 1)
     watched.client.send("configure", kit.task(batch=16, requests=None, bound=8).configuration)
@@ -302,7 +306,11 @@ def test_a_second_sweep_and_one_of_nothing_are_refused(watch: Callable[..., Watc
     watched.client.sweep(batches(1, 2), duration_s=60)
     second = watched.client.sweep(batches(4))
     refused = watched.until(lambda r: isinstance(r, Event) and r.id == second)
-    for event, says in ((nothing, "nothing to sweep"), (nobody, "no-such-backend"), (refused, "stop it first")):
+    for event, says in (
+        (nothing, "nothing to sweep"),
+        (nobody, "no-such-backend"),
+        (refused, "stop it first"),
+    ):
         assert isinstance(event, Event)
         assert event.level == "error"
         assert says in event.text
