@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .heat import HeatRing
 from .records import Metric, Tick
 from .view import History
 
@@ -42,6 +43,7 @@ class HistoryRing:
         self._done = np.zeros(COLUMNS, np.int64)
         self._run = np.zeros(COLUMNS, np.int64)
         self._warm = np.zeros(COLUMNS, np.bool_)
+        self._heat = HeatRing(COLUMNS)
         self._medians: list[tuple[int, int]] = []  # (p50, done) of the newest second's ticks
         self._table(metrics)
 
@@ -139,6 +141,7 @@ class HistoryRing:
         for array, empty in ((self._p50, np.nan), (self._max, np.nan), (self._done, 0), (self._run, 0)):
             array[column] = empty
         self._warm[column] = False
+        self._heat.clear(second)
         self._sum[column] = 0
         self._count[column] = 0
         self._medians = []
@@ -149,6 +152,8 @@ class HistoryRing:
         self._done[column] += sum([row.tick.done for row in rows])
         self._run[column] = rows[-1].tick.run
         self._warm[column] = rows[-1].measuring
+        for row in rows:
+            self._heat.add(second, row.tick)
         numbers = [(row.tick.q, row.tick.done) for row in rows if row.tick.q is not None]
         if numbers:
             self._max[column] = np.fmax(self._max[column], max(q[2] for q, _ in numbers))
@@ -194,6 +199,7 @@ class HistoryRing:
             run=self._run[columns],
             warm=self._warm[columns],
             metrics=metrics,
+            heat=self._heat.view(first, newest),
         )
 
 
