@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from . import cuda, models, ort_session, trt_bindings, trt_engine, trt_options
+from . import cuda, loads, models, ort_session, trt_bindings, trt_engine, trt_options
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import file_shapes
 from .ort_model import OrtModel
+from .overlapped import Overlapped, lanes, staged, streams_needed
 from .signature import Signature, resolve
 from .staged import Staged, refuse_path
 from .trt_bindings import RTX, TENSORRT, Flavour
@@ -26,15 +27,15 @@ PRECISIONS = ("native", "fp32", "tf32", "fp16", "bf16")
 
 
 class TensorRt:
-    """NVIDIA TensorRT, versions 10 and 11. Each slot has a context and a stream of its own.
+    """NVIDIA TensorRT, versions 10 and 11. Each slot has a context of its own.
 
     Networks are strongly typed, so that a precision is what the graph says; TF32 is the one that is a switch.
     """
 
     flavour: Flavour = TENSORRT
-    slots = 16
+    slots = loads.MAX_IN_FLIGHT
     progress: Callable[[float], None] | None = None  # set by the worker
-    overlaps = True  # slots are streams of their own, so one's copies run beside another's kernels
+    overlaps = True
 
     def __init__(self) -> None:
         self._trt: Any = None
@@ -49,7 +50,7 @@ class TensorRt:
         self._known: Loaded | None = None
         self._configuration: Configuration | None = None
         self._steps: list[EngineSteps] = []
-        self._staged: list[Staged] = []
+        self._staged: list[Staged | Overlapped] = []
 
     def load(self, configuration: Configuration, report: Report) -> Loaded:
         """An engine for the model and its sizes: kept where they are the same, else from the cache, else built."""
@@ -103,15 +104,19 @@ class TensorRt:
         options = trt_options.parse(self._configuration.options.backend_options, self.flavour.name)
         while len(self._contexts) < slots:
             self._contexts.append(self._context())
-        while len(self._streams) < slots:
+        del self._contexts[slots:]  # their memory would be counted in
+        load = loads.parse(self._configuration.load)
+        while len(self._streams) < streams_needed(load):
             self._streams.append(self._gpu.stream())
-        for context, stream in zip(self._contexts[:slots], self._streams[:slots], strict=True):
+        # pycuda's streams and events have what ours have.
+        device, streams = cast("cuda.Device", self._gpu), cast("list[cuda.Stream]", self._streams)
+        for context, on in zip(self._contexts, lanes(load, streams), strict=True):
             steps = EngineSteps(
-                self._trt, context, self._gpu, stream, self._known.inputs, self._engine.outputs, sets,
+                self._trt, context, self._gpu, on, self._known.inputs, self._engine.outputs, sets,
                 self._configuration.data_path, self._engine.said, self._driver if options.cuda_graph else None,
             )  # fmt: skip
             self._steps.append(steps)
-            self._staged.append(Staged(steps, self._gpu, stream))
+            self._staged.append(staged(steps, device, on))
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
         self._staged[slot].issue(index, times)

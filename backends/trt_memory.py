@@ -185,16 +185,29 @@ class PycudaStream:
         except self._driver.Error as error:
             raise _sentence(self._driver, error) from error
 
+    def wait(self, event: PycudaEvent) -> None:
+        """What is issued from here on begins after the event; the host goes on at once."""
+        self.handle.wait_for_event(event.handle)
+
 
 class PycudaEvent:
+    """As cuda.Event."""
+
     def __init__(self, driver: Any) -> None:
-        self._handle = driver.Event()
+        self._driver = driver
+        self.handle = driver.Event()
+
+    def synchronize(self) -> None:
+        try:
+            self.handle.synchronize()
+        except self._driver.Error as error:
+            raise _sentence(self._driver, error) from error
 
     def record(self, stream: PycudaStream) -> None:
-        self._handle.record(stream.handle)
+        self.handle.record(stream.handle)
 
     def since(self, earlier: PycudaEvent) -> float:
-        return float(self._handle.time_since(earlier._handle)) * 1e6
+        return float(self.handle.time_since(earlier.handle)) * 1e6
 
 
 def _sentence(driver: Any, error: Exception) -> MeasureError:

@@ -1,4 +1,4 @@
-"""TensorRT requests: the steps of one on each data path, with one execution context, on one stream."""
+"""TensorRT requests: the steps of one on each data path, with one execution context."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .backend import Input, Inputs
 from .cuda import Driver
 from .errors import MeasureError
 from .inputs import storage
+from .overlapped import Lanes
 from .trt_graph import CapturedGraph
-from .trt_memory import Gpu, GpuStream
+from .trt_memory import Gpu
 
 Words = Callable[[], str]
 """The runtime's newest complaint, in plain words."""
@@ -38,7 +39,7 @@ class EngineSteps:
         trt: Any,
         context: Any,
         gpu: Gpu,
-        stream: GpuStream,
+        on: Lanes,
         inputs: Sequence[Input],
         outputs: Sequence[Output],
         sets: Sequence[Inputs],
@@ -46,7 +47,7 @@ class EngineSteps:
         said: Words,
         graph: Driver | None = None,
     ) -> None:
-        self._trt, self._context, self._gpu, self._stream, self._said = trt, context, gpu, stream, said
+        self._trt, self._context, self._gpu, self._on, self._said = trt, context, gpu, on, said
         self._inputs = inputs
         self.copies = path != "device"
         self._pinned = path.startswith("pinned")
@@ -63,6 +64,7 @@ class EngineSteps:
         if not self.copies:
             for index, targets in enumerate(self._targets):
                 self._send(index, targets)
+            on.copy_in.synchronize()
         self._bound = -1  # the set whose addresses the context has
         self._bind_shapes()
         self._bind_inputs(0)
@@ -97,14 +99,14 @@ class EngineSteps:
     def copy_out(self) -> None:
         if self.copies:
             for address, _, host in self._results:
-                self._gpu.fetch(host, address, self._stream)
+                self._gpu.fetch(host, address, self._on.copy_out)
 
     def outputs(self) -> list[np.ndarray]:
         """The last request's outputs; bfloat16 widened to float32."""
         if not self.copies:
             for address, _, host in self._results:
-                self._gpu.fetch(host, address, self._stream)
-        self._stream.synchronize()
+                self._gpu.fetch(host, address, self._on.copy_out)
+        self._on.copy_out.synchronize()
         found = []
         for output, (_, array, _) in zip(self._outputs, self._results, strict=True):
             sized = self._sized.get(output.name)
@@ -121,7 +123,7 @@ class EngineSteps:
         self._graphs = []
 
     def _execute(self) -> None:
-        if not self._context.execute_async_v3(self._stream.address):
+        if not self._context.execute_async_v3(self._on.compute.address):
             raise self._refused("did not start the request")
 
     def _capture(self, driver: Driver) -> None:
@@ -135,8 +137,8 @@ class EngineSteps:
         for which in range(len(self._targets)):
             self._bind_inputs(which)
             self._execute()
-            self._stream.synchronize()
-            self._graphs.append(CapturedGraph(driver, self._stream.address, self._execute, "this engine"))
+            self._on.compute.synchronize()
+            self._graphs.append(CapturedGraph(driver, self._on.compute.address, self._execute, "this engine"))
 
     def _pin(self, array: np.ndarray) -> np.ndarray:
         pinned = self._gpu.pinned(array.shape, array.dtype)
@@ -145,7 +147,7 @@ class EngineSteps:
 
     def _send(self, index: int, targets: Sequence[int]) -> None:
         for target, source in zip(targets, self._sources[index], strict=True):
-            self._gpu.send(target, source, self._stream)
+            self._gpu.send(target, source, self._on.copy_in)
 
     def _bind_shapes(self) -> None:
         for item in self._inputs:

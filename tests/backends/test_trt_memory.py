@@ -31,6 +31,7 @@ class FakePycuda(ModuleType):
         self.contexts: list[str] = []
         self.live: dict[int, Any] = {}
         self.fails: Exception | None = None
+        self.waits = 0
 
     def init(self) -> None: ...
 
@@ -67,12 +68,17 @@ class FakePycuda(ModuleType):
                 if module.fails:
                     raise module.fails
 
+            def wait_for_event(self, event: Any) -> None:
+                module.waits += 1
+
         return Stream()
 
     def Event(self) -> Any:  # noqa: N802
         class Event:
             def record(self, stream: Any) -> None:
                 assert stream.handle == 77
+
+            def synchronize(self) -> None: ...
 
             def time_since(self, earlier: Any) -> float:
                 return 1.5
@@ -116,21 +122,26 @@ def pycuda(monkeypatch: pytest.MonkeyPatch) -> FakePycuda:
     return driver
 
 
+def events(gpu: Gpu) -> tuple[Any, Any]:
+    return gpu.event(), gpu.event()
+
+
 def round_trip(gpu: Gpu) -> None:
     """Arrays of several types go to the device and come back; nothing is left of them."""
-    stream = gpu.stream()
+    stream: Any = gpu.stream()
     for array in (np.arange(6, dtype=np.float16).reshape(2, 3), np.array([True, False]), np.zeros((0, 4), np.float32),
                   np.array(7, np.int64), np.arange(5, dtype=np.uint16)):  # fmt: skip
         source, target = gpu.pinned(array.shape, array.dtype), np.empty_like(array)
         assert source.shape == array.shape
         np.copyto(source, array)
         address = gpu.allocate(array.nbytes)
-        begun, ended = gpu.event(), gpu.event()
+        begun, ended = events(gpu)
         begun.record(stream)
+        stream.wait(begun)
         gpu.send(address, gpu.host(source), stream)
         gpu.fetch(gpu.host(target), address, stream)
         ended.record(stream)
-        stream.synchronize()
+        ended.synchronize()
         np.testing.assert_array_equal(target, array)
         assert ended.since(begun) >= 0
     gpu.close()
@@ -144,7 +155,7 @@ def test_pycuda_is_used_where_it_is_installed_in_the_primary_context(pycuda: Fak
     assert gpu.stream().address == 77
     assert gpu.event().since(gpu.event()) == 1.5e6  # its times are ms, ours ns
     round_trip(gpu)
-    assert (pycuda.contexts, pycuda.live) == ([], {})
+    assert (pycuda.contexts, pycuda.live, pycuda.waits) == ([], {}, 5)
 
 
 def test_pycuda_s_errors_become_sentences(pycuda: FakePycuda) -> None:

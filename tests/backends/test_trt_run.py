@@ -96,19 +96,22 @@ def test_each_path_gives_what_the_model_gives(
     )
 
 
+@pytest.mark.parametrize(("load", "streams"), [("closed:3", 3), ("pipelined:3", 3), ("pipelined:2", 3)])
 def test_requests_in_flight_have_buffers_of_their_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: str, streams: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = images(tmp_path)
     rig = Rig(monkeypatch, path)
-    rig.load(asked(path, data_path="pinned"), slots=3)
-    for slot in range(3):
+    slots = int(load[-1])
+    rig.load(asked(path, data_path="pinned", load=load), slots=slots)
+    assert len(rig.cuda.streams) == streams
+    for slot in range(slots):
         rig.backend.issue(slot, slot, None)
-    for slot in range(3):
+    for slot in range(slots):
         rig.backend.complete(slot, None)
-    for slot in range(3):
+    for slot in range(slots):
         rig.compare(slot, slot)
-    assert len(rig.trt.engines[0].contexts) == 3
+    assert len(rig.trt.engines[0].contexts) == slots
 
 
 def test_an_engine_is_kept_until_something_that_it_depends_on_changes(
