@@ -20,7 +20,7 @@ from infertop.backends.protocol import Message
 from infertop.backends.schedule import Schedule
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
-from infertop_simulated import Asynchronous
+from infertop_simulated import Asynchronous  # type: ignore[import-not-found]
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -157,7 +157,7 @@ class Orders(load.Orders):
         super().__init__()
         self._clock, self._timed = clock, timed
 
-    @property  # type: ignore[override]
+    @property
     def waiting(self) -> bool:
         return bool(self._timed) and self._clock.now >= self._timed[0][0]
 

@@ -178,7 +178,7 @@ def test_onnxruntime_has_a_session_for_each_stream_that_computes(monkeypatch: py
     monkeypatch.setattr(ort_cuda, "BoundSteps", functools.partial(BoundSteps, kind="cpu"))
     monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement: None)
     backend = OnTheGpu()
-    results = {}
+    results: dict[int, list[np.ndarray]] = {}
     for load, sessions in (
         ("closed:1", 1),
         ("closed:3", 3),

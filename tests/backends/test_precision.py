@@ -24,7 +24,8 @@ def asked(model: str, cache: Path | None = None, target: str = "int8", **options
 
 
 def opened(configuration: Configuration) -> tuple[OrtModel, list[str]]:
-    model, phases = OrtModel(), []
+    phases: list[str] = []
+    model = OrtModel()
     model.open(configuration, None, phases.append)
     return model, phases
 
@@ -44,7 +45,8 @@ def test_smallcnn_in_8_bits_agrees_and_is_kept(tmp_path: Path) -> None:
 
 
 def test_another_batch_is_the_same_quantised_file(tmp_path: Path) -> None:
-    backend, phases = OnnxRuntimeCpu(), []
+    phases: list[str] = []
+    backend = OnnxRuntimeCpu()
     backend.load(asked("smallcnn"), phases.append)
     assert "build" in phases
     configuration = Configuration("onnxruntime-cpu", "smallcnn", "int8", batch=4)
@@ -109,7 +111,7 @@ def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
 
 
 def test_without_onnx_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MeasureError, match="needs the package onnx") as caught:
         opened(asked("smallcnn"))
     assert caught.value.kind == "backend-missing"

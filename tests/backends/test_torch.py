@@ -22,7 +22,7 @@ from infertop.backends.staged import Staged
 from infertop.backends.torch_compile import TorchCompile
 from infertop.backends.torch_eager import TorchEager
 from infertop.backends.torch_module import arrays
-from infertop.backends.torch_paths import CUDA_STEPS
+from infertop.backends.torch_paths import CUDA_STEPS, HostPath
 from infertop.backends.torch_watch import Watch
 from infertop.tests.backends.fake_cuda import FakeCuda
 
@@ -202,16 +202,23 @@ def test_precisions_cast_module_and_inputs(folder: Path) -> None:
 def test_channels_last_is_taken_recorded_and_refused_where_it_is_nothing(folder: Path) -> None:
     backend = TorchEager()
     plain = request(asked("smallcnn", batch=2))[1][0]
-    loaded, outputs = request(asked("smallcnn", batch=2, options={"backend_options": {"channels_last": "1"}}), backend)
+    loaded, outputs = request(
+        asked("smallcnn", batch=2, options={"backend_options": {"channels_last": "1"}}), backend
+    )
     assert loaded.runtime["channels_last"] is True
     np.testing.assert_allclose(outputs[0], plain, rtol=1e-4, atol=1e-5)
     configuration = asked("smallcnn", options={"backend_options": {"channels_last": "true"}})
     backend.bind(make_sets(backend.load(configuration, lambda phase: None), configuration.options), 1)
-    (positional, _), *_ = backend._holders[0]._arguments
+    holder = backend._holders[0]
+    assert isinstance(holder, HostPath)
+    (positional, _), *_ = holder._arguments
     assert positional[0].is_contiguous(memory_format=torch.channels_last)
     assert backend._module.block1.conv.weight.is_contiguous(memory_format=torch.channels_last)
     backend.close()
-    for option, says in (({"channel_last": "1"}, "did you mean channels_last"), ({"channels_last": "2"}, "use one of 1")):
+    for option, says in (
+        ({"channel_last": "1"}, "did you mean channels_last"),
+        ({"channels_last": "2"}, "use one of 1"),
+    ):
         error = refused(asked("smallcnn", options={"backend_options": option}))
         assert error.kind == "usage"
         assert says in error.fix

@@ -106,7 +106,8 @@ def interval(ratios: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     """Median of the ratios and its 95 % bootstrap interval."""
     rng = np.random.default_rng(seed)
     drawn = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
-    return float(np.median(ratios)), *(float(v) for v in np.quantile(drawn, (0.025, 0.975)))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(np.median(ratios)), float(low), float(high)
 
 
 def measure(where: str) -> None:

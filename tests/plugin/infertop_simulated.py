@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from infertop.backends.backend import Input, Loaded
@@ -109,7 +110,7 @@ class Asynchronous:
         self.flying: deque[tuple[int, int]] = deque()  # slot, ns of its completion
         self.deepest = 0
         self.clock = time.monotonic_ns
-        self.sleep = lambda ns: time.sleep(ns / 1e9)
+        self.sleep: Callable[[float], None] = lambda ns: time.sleep(ns / 1e9)
 
     def load(self, configuration, report):  # type: ignore[no-untyped-def]
         options = configuration.options.backend_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pyte
 import pytest
@@ -15,6 +16,10 @@ from rich.style import Style
 from textual.strip import Strip
 
 WIDTH, HEIGHT = 24, 6
+
+Frame = list[tuple[int, int, list[tuple[str, Style | None]]]]
+"""Where each strip starts, and its parts."""
+
 ENTER = "\x1b[?1049h"
 
 words = st.text(st.sampled_from("ab ·–µ▲│⣿⡇ 漢字ｗ█▁é"), min_size=1, max_size=12)
@@ -35,7 +40,7 @@ frames = st.lists(
 depths = st.sampled_from(["standard", "256", "truecolor"])
 
 
-def drawn(frame: list, console: Console, owned: list[dict[int, int]]) -> str:
+def drawn(frame: Frame, console: Console, owned: list[dict[int, int]]) -> str:
     """The compositor's stream for one frame. A strip never halves a wide character of its neighbours: the compositor crops to blanks."""
     out = []
     for x, y, parts in frame:
@@ -78,7 +83,7 @@ class Terminal:
         # pyte does not know the alternate screen, private keyboard modes and the brackets of synchronised output.
         self.stream.feed(re.sub(r"\x1b\[[?<>=][\d;]*[a-zA-Z]", "", text))
 
-    def cells(self) -> list[tuple]:
+    def cells(self) -> list[tuple[Any, ...]]:
         found = []
         for y in range(self.screen.lines):
             for x in range(self.screen.columns):
@@ -99,7 +104,7 @@ class Terminal:
     st.booleans(),
 )
 def test_any_frames_with_some_skipped_leave_the_same_screen(
-    sequence: list, depth: str, synchronised: bool
+    sequence: list[tuple[Frame, bool, int | None]], depth: str, synchronised: bool
 ) -> None:
     console = console_of(depth)
     plain, filtered, grid = Terminal(), Terminal(), Grid()
@@ -121,7 +126,7 @@ def test_any_frames_with_some_skipped_leave_the_same_screen(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(frames, min_size=2, max_size=4), depths)
-def test_a_terminal_that_forgot_is_drawn_whole(sequence: list, depth: str) -> None:
+def test_a_terminal_that_forgot_is_drawn_whole(sequence: list[Frame], depth: str) -> None:
     console = console_of(depth)
     plain, grid = Terminal(), Grid()
     grid.feed(ENTER)

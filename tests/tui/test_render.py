@@ -13,6 +13,8 @@ from infertop.tui.render.axis import Scale, next_scale, next_top, spike_limit, s
 from infertop.tui.render.cells import (
     ASCII,
     BRAILLE,
+    Glyphs,
+    Row,
     box,
     clean,
     cut,
@@ -36,7 +38,7 @@ from infertop.tui.render.table import Column, table
 NAN = math.nan
 
 
-def text(row) -> str:
+def text(row: Row) -> str:
     return "".join(t for t, _ in row)
 
 
@@ -120,7 +122,7 @@ def test_untrusted_text_cannot_move_the_cursor_or_hide() -> None:
     st.lists(st.tuples(st.text(st.sampled_from("ab漢·█")), st.sampled_from(["text", "dim"])), max_size=6),
     st.integers(0, 30),
 )
-def test_a_fitted_row_is_exactly_as_wide(cells: list, width: int) -> None:
+def test_a_fitted_row_is_exactly_as_wide(cells: list[tuple[str, str]], width: int) -> None:
     row = fit(tuple(cells), width)
     assert length(row) == width
 
@@ -145,7 +147,7 @@ def test_wrap_breaks_at_blanks_and_cuts_what_has_none() -> None:
 
 
 @pytest.mark.parametrize("glyphs", [BRAILLE, ASCII])
-def test_a_box_is_exactly_its_size(glyphs) -> None:
+def test_a_box_is_exactly_its_size(glyphs: Glyphs) -> None:
     drawn = box(
         (("a title that is longer than the box", "title"),),
         (("right", "dim"),),
@@ -220,7 +222,7 @@ def test_marks_that_have_scrolled_out_are_gone() -> None:
     st.integers(1, 6),
     st.sampled_from([BRAILLE, ASCII]),
 )
-def test_a_graph_is_exactly_its_size(values: list[float], width: int, height: int, glyphs) -> None:
+def test_a_graph_is_exactly_its_size(values: list[float], width: int, height: int, glyphs: Glyphs) -> None:
     rows = graph(array(*values), width, height, 1e6, glyphs, dots=array(*values))
     assert [length(row) for row in rows] == [width] * height
     if glyphs.ascii:
@@ -330,7 +332,7 @@ def test_a_stage_that_takes_any_time_is_seen() -> None:
 
 def test_a_table_leaves_out_its_last_columns_first() -> None:
     columns = [Column("#"), Column("backend", right=False, flexible=True), Column("p50"), Column("n")]
-    rows = [["1", "onnxruntime-cpu", ("3.58", "strong"), "8 230"]]
+    rows: list[list[str | tuple[str, str]]] = [["1", "onnxruntime-cpu", ("3.58", "strong"), "8 230"]]
     assert text(table(columns, rows, 60)[1]) == "1  onnxruntime-cpu  3.58  8 230"
     assert text(table(columns, rows, 24)[1]) == "1  onnxrun…  3.58  8 230"
     assert text(table(columns, rows, 19)[1]).rstrip() == "1  onnxrun…  3.58"
