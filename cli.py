@@ -82,7 +82,12 @@ WORDS = [
     _option("--batch", metavar="N[,N…]", help="Samples in a request. [default: 1]"),
     _option("--dim", metavar="NAME=N[,N…]", multiple=True, help="Size of a symbolic axis."),
     _option("--data-path", metavar="PATH", help="Where inputs and outputs lie: pageable, pinned, pinned-ready or device. [default: pageable]"),
-    _option("--load", metavar="LOAD", help="closed:N keeps N requests in flight. [default: closed:1]"),
+    _option(
+        "--load", metavar="LOAD[,LOAD…]",
+        help="How requests come: closed:N keeps N in flight, pipelined:N lets copies overlap compute, open:RATE/s and poisson:RATE/s by a "
+        "schedule, open:auto at the highest rate that --slo allows. [default: closed:1]",
+    ),
+    _option("--slo", metavar="TIME", help="Limit of p99 of the response latency, for --load open:auto."),
     _option("--duration", metavar="TIME", help="Measured time after warm-up. [default: 10s; on the screen 10m]"),
     _option("--requests", metavar="N", help="Measured requests, instead of a time."),
     _option("--warmup", metavar="RULE", default="auto", show_default=True, help="auto, a time (5s) or requests (100x)."),

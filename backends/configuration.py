@@ -16,6 +16,7 @@ class Options:
     )
     cpu_affinity: list[int] | None = None
     seed: int = 0
+    slo_ms: float | None = None  # the limit of p99 of the response latency that `open:auto` searches for
     gc: str = "off"  # "off": young collections between requests only; "on": Python's own
     inputs: str | None = None  # path of an .npz file
     input_shapes: dict[str, str] = field(default_factory=dict)  # NAME -> "AxBxC[:DTYPE]", as typed

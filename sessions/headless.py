@@ -20,7 +20,6 @@ from .plan import Task, describe
 from .prober import probe
 from .records import Header
 from .results import Result
-from .runner import PHASE_WORDS
 from .settings import EngineSettings
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -195,7 +194,7 @@ def _one(
                 if task.requests
                 else measurement.measured_s / (task.duration_s or 1)
             )
-        text = f"{title}: {PHASE_WORDS[runner.phase]}"
+        text = f"{title}: {runner.doing}"
         progress(Progress(text, fraction, index, count, course.left() if count > 1 else None))
         if interruption.signal is not None:
             runner.stop()

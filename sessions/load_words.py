@@ -45,12 +45,15 @@ def slo(found: Mapping[str, Any]) -> str:
     limit = f"{units.significant(found['limit_ms'])} ms"
     if found["rate"] is None:
         return texts.line(f"no rate keeps response p99 under {limit}: {found['reason']}")
-    between = ""
-    if found["high"] is not None:
-        between = f" (between {units.rate(found['low'])} and {units.rate(found['high'])}/s)"
-    reason = f"; {found['reason']}" if found["reason"] else ""
+    rate = f"{units.rate(found['rate'])} requests/s"
+    between = f"it fails from {units.rate(found['high'])}/s on" if found["high"] else ""
+    if found["holds"]:
+        low, high = found["p99_ci95_ms"]
+        interval = f"[{units.milliseconds(low)}, {units.milliseconds(high)}]"
+        sure = f"p99 there {units.milliseconds(found['p99_ms'])} ms, 95 % interval {interval}"
+        return texts.line(f"response p99 stays under {limit} up to {rate} ({sure}; {between})")
     return texts.line(
-        f"response p99 stays under {limit} up to {units.rate(found['rate'])} requests/s{between}{reason}"
+        f"the search ended at {rate} for response p99 under {limit} ({between}), but {found['reason']}"
     )
 
 

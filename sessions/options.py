@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..backends import loads, models, registry
+from ..backends import models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from ..backends.shapes import parse_input_shape
 from ..telemetry.warmup import parse_rule
-from . import interpreters, processors, units
+from . import interpreters, load_options, processors, units
 from .interpreters import Probe
 from .plan import Choice, Plan, Skipped, Task, combine, make_tasks
 
@@ -48,6 +48,7 @@ class Words:
     dim: Sequence[str] = ()
     data_path: str | None = None
     load: str | None = None
+    slo: str | None = None
     duration: str | None = None
     requests: str | None = None
     warmup: str = "auto"
@@ -69,9 +70,7 @@ class Words:
     working_directory: str = field(default_factory=os.getcwd)
 
 
-def plan(
-    names: Sequence[str], words: Words, probe: Probe, repeats: int = 1
-) -> tuple[Plan, dict[str, str]]:
+def plan(names: Sequence[str], words: Words, probe: Probe, repeats: int = 1) -> tuple[Plan, dict[str, str]]:
     """The plan of `infertop run` for these models and the interpreters that it needs. `probe` is asked only
     where the words leave the backend open."""
     environments = interpreters.environments(words.python)
@@ -85,7 +84,9 @@ def plan(
         )
         configurations += _combined(name, model, choices, words)
         skipped |= dict.fromkeys(left_out)
+    configurations = load_options.with_limit(configurations, words.slo)
     duration_s, requests = length(words, DEFAULT_DURATION_S)
+    load_options.check_arrivals(configurations, duration_s)
     tasks = make_tasks(
         configurations,
         repeats=repeats,
@@ -104,7 +105,8 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     environments = interpreters.environments(words.python)
     choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
-    configuration = _combined(model, found, [choice], words)[0]
+    configuration = load_options.with_limit(_combined(model, found, [choice], words)[:1], words.slo)[0]
+    load_options.check_arrivals([configuration], duration_s)
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments
 
 
@@ -118,7 +120,7 @@ def _combined(
         [None] if words.batch is None else units.parse_counts(words.batch, "--batch"),
         dims(words.dim),
         _known(words.data_path, DATA_PATHS, "--data-path") or ["pageable"],
-        _loads(words.load),
+        load_options.parse(words.load),
         options(words),
     )
 
@@ -156,17 +158,6 @@ def _known(text: str | None, known: Sequence[str], option: str) -> list[str]:
             fix = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise MeasureError("usage", f"{option} {word!r} is not known", fix)
     return words
-
-
-def _loads(text: str | None) -> list[str]:
-    """The parts of a comma list as configurations hold them."""
-    found = []
-    for word in (text or "closed:1").split(","):
-        try:
-            found.append(loads.parse(word).text)
-        except MeasureError as error:
-            raise MeasureError("usage", f"--load: {error.message}", error.fix) from error
-    return found
 
 
 def dims(words: Sequence[str]) -> dict[str, list[int]]:

@@ -61,6 +61,10 @@ def measured(runner: Runner, around: Surroundings) -> Result:
             "status": "fallback",
             "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix},
         }
+    opened = response.fields(measurement, runner.unserved, facts.configuration.options.seed)
+    if runner.trials is not None:
+        unbounded = (opened.get("open_loop") or {}).get("unbounded")
+        result["slo"] = runner.trials.search.result(measurement.response, unbounded)
     if not measurement.requests:
         return result
     samples = measurement.requests * (facts.configuration.batch or 1)
@@ -86,7 +90,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "latency_ci95_ms": response.milliseconds(intervals),
         "ci_method": method,
         "latency_hdr": service.encode(),
-        **response.fields(measurement, runner.unserved, facts.configuration.options.seed),
+        **opened,
         "stages_ms": measurement.stage_means(),
         "stage_n": measurement.instrumented,
         "telemetry": means,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..backends.protocol import Message
+from . import units
 from .measurement import Measurement, TickNumbers
 from .plan import Task
 from .records import AnyRecord, Event, Fault, Run
+from .trials import Trials
 from .worker_process import WorkerProcess
 
 HANG_S = 60.0
@@ -72,6 +75,8 @@ class Runner:
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self._started = False
         self._unbounded = ""
+        self.trials: Trials | None = None  # of `open:auto`
+        self.doing = PHASE_WORDS["start"]  # in words
         self._quiet_since = time.monotonic()
         self._activity = (0, 0.0)
         emit(
@@ -116,8 +121,14 @@ class Runner:
         elif say == "loaded":
             self._loaded(message)
         elif say == "measuring":
-            self.measurement.begin(message["t"], loads.parse(self.facts.configuration.load).rate)
-            self._enter("measure", cold_start=self.facts.cold_start)
+            rate, note = loads.parse(self.facts.configuration.load).rate, ""
+            if self.trials is not None:
+                rate = self.trials.search.found
+                note = f"at {units.rate(rate)} requests/s, the highest rate that held"
+            self.measurement.begin(message["t"], rate)
+            self._enter("measure", cold_start=self.facts.cold_start, note=note)
+        elif say in ("window", "windowed") and self.trials is not None:
+            self.trials.said(message["t"])
         elif say == "stopped":
             self.facts.runtime = message.get("runtime") or {}
             self.reason, self.reusable = message["reason"], True
@@ -130,7 +141,8 @@ class Runner:
             self.fail(error, keep=self.reusable)
 
     def _enter(self, phase: str, **known: Any) -> None:
-        self.phase = phase
+        if phase != self.phase:
+            self.phase, self.doing = phase, PHASE_WORDS[phase]
         self._emit(Run(t=self._now(), run=self.run, phase=phase, **known))
 
     def _loaded(self, message: Message) -> None:
@@ -166,22 +178,50 @@ class Runner:
         self.receive()
         if self.ended:
             return TickNumbers(0, None)
-        numbers = self.measurement.add(ring.take())
+        records = ring.take()
+        numbers = self.measurement.add(records)
         if numbers.done:
             self._quiet_since = time.monotonic()
-        if self.phase == "warmup":
+        if self.phase == "warmup" and self.facts.settled is None:
             self._check_warmup()
+        elif self.phase == "warmup" and self.trials is not None and self.trials.add(records):
+            self._measure(self.trials.search.found)
         return numbers
 
     def _check_warmup(self) -> None:
         end = self.measurement.warm(time.monotonic_ns())
-        if end is None or self.facts.settled is not None:
+        if end is None:
             return
         self.facts.settled, self.facts.warmup_text = end.settled, end.reason
         if not end.settled:
             self._emit(Event(t=self._now(), kind="warmup", text=end.reason, level="warn", run=self.run))
-        duration = None if self.task.duration_s is None else round(self.task.duration_s * 1e9)
-        self.worker.send("measure", run=self.run, duration=duration, requests=self.task.requests, rate=None)
+        if not loads.parse(self.task.configuration.load).auto:
+            self._measure(None)
+        elif (limit_ms := self.task.configuration.options.slo_ms) is not None:
+            self.trials = Trials(limit_ms, partial(self.worker.send, run=self.run), self._note)
+            self.trials.next()
+        else:
+            self.fail(MeasureError("usage", "open:auto searches for nothing without a limit", "give --slo 10ms"))
+
+    def _note(self, text: str) -> None:
+        self.doing = text
+        self._enter("warmup", note=text)
+
+    def _measure(self, rate: float | None) -> None:
+        """Tell the worker to measure, at the rate that was searched for, if one was."""
+        trials, task = self.trials, self.task
+        if trials is not None and rate is None:
+            limit = units.significant(trials.search.limit_ms)
+            self.fail(
+                MeasureError(
+                    "slo-unreachable",
+                    f"no rate keeps p99 of the response under {limit} ms: {trials.search.refusal}",
+                    "raise --slo, or measure a smaller --batch or a faster backend",
+                )
+            )
+            return
+        duration = None if task.duration_s is None else round(task.duration_s * 1e9)
+        self.worker.send("measure", run=self.run, duration=duration, requests=task.requests, rate=rate)
 
     @property
     def stopped(self) -> bool:
