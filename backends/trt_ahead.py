@@ -13,7 +13,7 @@ import sys
 import traceback
 from typing import Any
 
-from . import cuda, trt_bindings, trt_engine
+from . import cuda, models, trt_bindings, trt_engine
 from .configuration import Configuration
 from .errors import MeasureError
 from .ort_model import OrtModel
@@ -55,6 +55,12 @@ def build(configuration: Configuration, target: str | None, say: Any) -> BuiltEn
     """Build the configuration's engine for `target` (`sm_89`), or for the GPU that is here; keep it in the cache."""
     flavour = flavour_of(configuration.backend)
     refuse(configuration, flavour)
+    if models.resolve(configuration.model, configuration.options.working_directory).kind == "engine":
+        raise MeasureError(
+            "usage",
+            f"{configuration.model} is an engine already",
+            "name the .onnx file that it was built from",
+        )
     if target is not None and not flavour.ahead:
         raise MeasureError(
             "usage",

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from infertop import cli
 from infertop.backends import boot, cuda
+from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
+from infertop.sessions.options import Words, first_task
 from infertop.tests.backends import onnx_zoo as zoo
 
 RTX = pytest.importorskip(
@@ -161,3 +163,19 @@ def test_an_interpreter_without_tensorrt_says_what_to_install(infertop: Infertop
     done = infertop("run", "smallcnn", "--build-only", "--target", "sm_89", "--python", str(bare))
     assert done.code == 3
     assert "tensorrt-rtx cannot be imported; pip install 'infertop[tensorrt-rtx]'" in done.err
+
+
+def test_an_engine_is_no_model_to_build_from(infertop: Infertop, tmp_path: Path) -> None:
+    (tmp_path / "mine.plan").write_bytes(b"an engine")
+    done = infertop("run", "mine.plan", "--build-only", "--target", "sm_89")
+    assert (done.code, done.out) == (2, "")
+    assert "mine.plan is an engine already" in done.err
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_whether_an_engine_is_trusted_reaches_every_worker(trusted: bool, tmp_path: Path) -> None:
+    (tmp_path / "mine.plan").write_bytes(b"an engine")
+    words = Words(backend="trt", trust_engine=trusted, working_directory=str(tmp_path))
+    task, _ = first_task("mine.plan", words)
+    sent = Configuration.from_dict(json.loads(json.dumps(task.configuration.as_dict())))
+    assert sent.options.trust_engine is trusted
