@@ -20,6 +20,7 @@ from .staged import Staged, refuse_path
 GRAPH_ID = "gpu_graph_id"
 """Run option that tells one recorded CUDA graph from another; -1 records none."""
 
+
 class OnnxRuntimeCuda:
     """ONNX Runtime's CUDA provider over bound buffers, on a stream of ours. Where it fell back to the CPU it says so."""
 
@@ -30,7 +31,8 @@ class OnnxRuntimeCuda:
         self._ort: Any = None
         self._model = OrtModel()
         self._session: Any = None
-        self._sessions: list[Any] = []  # one for each slot of a deep closed loop: a session computes on one stream
+        # One for each slot of a deep closed loop: a session computes on one stream.
+        self._sessions: list[Any] = []
         self._device: cuda.Device | None = None
         self._stream: cuda.Stream | None = None
         self._known: Loaded | None = None
@@ -156,7 +158,10 @@ class OnnxRuntimeCuda:
                 self.issue(0, index, None)
                 self.complete(0, None)
 
-            self._control = (known, control.compare(lambda index: run(names, feeds[index]), steps, len(feeds)))
+            self._control = (
+                known,
+                control.compare(lambda index: run(names, feeds[index]), steps, len(feeds)),
+            )
         return self._control[1]
 
     def _settings(self) -> dict[str, Any]:

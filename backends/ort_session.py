@@ -143,7 +143,10 @@ def loaded(found: graph.Graph, signature: Signature, file: ModelFile, **facts: A
 
 def native(found: graph.Graph) -> str:
     """The precision that a file has: the lowest that its operators and weights show."""
-    if any("QuantizeLinear" in name or name.startswith("QLinear") or name.endswith("Integer") for name in found.operators):
+    if any(
+        "QuantizeLinear" in name or name.startswith("QLinear") or name.endswith("Integer")
+        for name in found.operators
+    ):
         return "int8"
     types = found.float_types | {item.dtype for item in found.inputs}
     return "bf16" if "bfloat16" in types else "fp16" if "float16" in types else "fp32"

@@ -155,7 +155,10 @@ class Worker:
             self._link = _rates(configuration.device)
         outputs = self._backend.outputs(0)
         # bfloat16 comes back widened, since numpy has no such type.
-        sizes = [a.nbytes // 2 if configuration.precision == "bf16" and a.dtype == "float32" else a.nbytes for a in outputs]
+        sizes = [
+            a.nbytes // 2 if configuration.precision == "bf16" and a.dtype == "float32" else a.nbytes
+            for a in outputs
+        ]
         return {
             "link": self._link,
             "bytes_in": sum(array.nbytes for array in sets[0].values()),
@@ -254,7 +257,7 @@ def main(ring: int, parent: int) -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w", buffering=1), open(2, "w", buffering=1)  # noqa: SIM115
     faulthandler.enable(file=sys.stderr)
     worker = Worker(RingWriter(ring), replies)
     threading.Thread(target=worker.listen, args=(commands,), name="control", daemon=True).start()

@@ -69,7 +69,8 @@ class Engine:
         self.state.apply(self.header)
         self.diagnosis = Diagnosis()
         self.diagnosis.take(self.header)
-        self.keep_workers = settings.task is not None  # loaded and idle after their run, so that a switch back is quick
+        # Loaded and idle after their run, so that a switch back is quick.
+        self.keep_workers = settings.task is not None
         self._nowhere = False
         self._runs = before
         self._ticks = 0

@@ -326,9 +326,16 @@ def verdict_lines(result: Result, scope: str) -> list[str]:
     if not result.get("verdicts"):
         return []
     first = result["verdicts"][0]
-    share = "" if first["kind"] == "mixed" or first["share"] > 0.995 else f" ({100 * first['share']:.0f} % of the time)"
+    share = (
+        ""
+        if first["kind"] == "mixed" or first["share"] > 0.995
+        else f" ({100 * first['share']:.0f} % of the time)"
+    )
     advice = (first["advice"] or {}).get("text")
-    lines = [f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}" + (f" → {texts.line(advice)}" if advice else "")]
+    lines = [
+        f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}"
+        + (f" → {texts.line(advice)}" if advice else "")
+    ]
     if result.get("proof"):
         lines.append(f"{scope}: proof: {texts.line(proof.sentence(result['proof']))}")
     return lines

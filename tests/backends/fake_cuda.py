@@ -19,7 +19,8 @@ class FakeCuda:
         self.devices = devices
         self.fail: dict[str, int] = {}
         self.log: list[str] = []
-        self.course: list[tuple[str, int, int]] = []  # what was issued: "in", "out", "record", "wait", on which stream, which event
+        # What was issued: "in", "out", "record", "wait", on which stream, which event.
+        self.course: list[tuple[str, int, int]] = []
         self.live: dict[int, Any] = {}  # address -> buffer, for memory of both kinds
         self.events: dict[int, float] = {}
         self.streams: set[int] = set()

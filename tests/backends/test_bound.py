@@ -37,7 +37,9 @@ def bound(
     given = [generate(inputs, {}, 0, index) for index in range(sets)]
     names = [item.name for item in session.get_outputs()]
     options = onnxruntime.RunOptions()
-    steps = BoundSteps(session, options, device, Lanes.one(stream), inputs, names, given, data_path, kind="cpu")
+    steps = BoundSteps(
+        session, options, device, Lanes.one(stream), inputs, names, given, data_path, kind="cpu"
+    )
     return fake, steps, Staged(steps, device, stream), session, given
 
 

@@ -113,7 +113,12 @@ class Log:
     def begin(self, configuration: Configuration = CONFIGURATION, **known: Any) -> None:
         self.run += 1
         self.write(Run(t=self.t, run=self.run, phase="start", configuration=configuration))
-        given = {"gpu": "gpu0", "link": LINK, "bytes_in": PICTURES, "bytes_out": 128_000} | known
+        given: dict[str, Any] = {
+            "gpu": "gpu0",
+            "link": LINK,
+            "bytes_in": PICTURES,
+            "bytes_out": 128_000,
+        } | known
         inputs = [{"name": "x", "dtype": "float32", "shape": [32, 3, 224, 224]}]
         self.write(
             Run(t=self.t, run=self.run, phase="warmup", configuration=configuration, inputs=inputs, **given)

@@ -203,7 +203,13 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_split_that_costs_time_itself_is_said() -> None:
-    control = {"p50_ms": 3.58, "steps_p50_ms": 3.9, "difference": 0.0894, "interval": [0.08, 0.1], "marked": True}
+    control = {
+        "p50_ms": 3.58,
+        "steps_p50_ms": 3.9,
+        "difference": 0.0894,
+        "interval": [0.08, 0.1],
+        "marked": True,
+    }
     text = output.as_text(document(result(control=control)))
     assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in text
     assert "≈" not in output.as_text(document(result(control={**control, "marked": False})))

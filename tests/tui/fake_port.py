@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
 from infertop.sessions.commands import Verb
@@ -85,8 +87,8 @@ def moved(view: View, ticks: int) -> View:
     history = view.history
     if ticks % 4 == 0 and len(history.second):
 
-        def rolled(column):  # type: ignore[no-untyped-def]
-            return None if column is None else __import__("numpy").roll(column, -1, axis=0)
+        def rolled(column: np.ndarray | None) -> Any:
+            return None if column is None else np.roll(column, -1, axis=0)
 
         history = dataclasses.replace(
             history,
@@ -181,7 +183,7 @@ class FakeReplayPort(FakePort):
 
     def __init__(self, view: View | None = None) -> None:
         super().__init__(view or synthetic.switched())
-        self.replay: FakeReplay = FakeReplay(self)  # type: ignore[assignment]
+        self.replay: FakeReplay = FakeReplay(self)
 
 
 def answered(view: View, command: str, text: str, level: str = "error") -> View:

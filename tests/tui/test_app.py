@@ -6,6 +6,7 @@ import base64
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from infertop.backends.errors import MeasureError
@@ -296,7 +297,7 @@ async def test_copy_sends_the_command_to_the_terminal_and_shows_it() -> None:
         sent: list[str] = []
         driver = screen.app._driver
         assert driver is not None
-        driver.write = sent.append  # type: ignore[method-assign]
+        driver.write = sent.append  # type: ignore[method-assign, assignment]
         await screen.press("y")
         line = "infertop run resnet18 --backend onnxruntime-cpu --precision fp32 --batch 32"
         assert line in screen.text
@@ -463,8 +464,8 @@ async def test_the_first_picture_needs_no_session() -> None:
 
 async def test_nothing_is_drawn_while_nothing_is_new() -> None:
     async with running() as screen:
-        drawn = []
-        screen.app.dashboard._rows.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign, assignment, return-value]
+        drawn: list[Any] = []
+        screen.app.dashboard._rows.refresh = lambda *regions, **_: drawn.append(regions)  # type: ignore[method-assign, assignment]
         for _ in range(5):
             screen.app._poll()
             screen.app.paint()
@@ -474,8 +475,8 @@ async def test_nothing_is_drawn_while_nothing_is_new() -> None:
 async def test_a_picture_with_one_new_number_draws_its_rows_alone() -> None:
     port = FakePort()
     async with running(port) as screen:
-        drawn = []
-        screen.app.dashboard._rows.refresh = lambda *regions, **_: drawn.extend(regions)  # type: ignore[method-assign, assignment, return-value]
+        drawn: list[Any] = []
+        screen.app.dashboard._rows.refresh = lambda *regions, **_: drawn.extend(regions)  # type: ignore[method-assign, assignment]
         port.view = dataclasses.replace(port.view, bytes=9_900_000)
         screen.app._poll()
         screen.app.paint()

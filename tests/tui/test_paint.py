@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -368,10 +369,10 @@ def test_terminals_that_are_known_deep_are_not_drawn_in_sixteen_colours() -> Non
     assert color_depth({"TERM": "alacritty", "COLORTERM": "truecolor"}) is None
 
 
-def _contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+def _contrast(one: Sequence[int], other: Sequence[int]) -> float:
     """WCAG's contrast ratio."""
 
-    def luminance(rgb: tuple[int, int, int]) -> float:
+    def luminance(rgb: Sequence[int]) -> float:
         parts = [c / 255 for c in rgb]
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
