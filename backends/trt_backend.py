@@ -49,6 +49,7 @@ class TensorRt:
         self._streams: list[GpuStream] = []
         self._known: Loaded | None = None
         self._configuration: Configuration | None = None
+        self._unsaved = False  # kernels may have been compiled that the cache has not
         self._steps: list[EngineSteps] = []
         self._staged: list[Staged | Overlapped] = []
 
@@ -123,6 +124,8 @@ class TensorRt:
 
     def complete(self, slot: int, times: StageTimes | None) -> None:
         self._staged[slot].complete(times)
+        if self._unsaved:
+            self._save_kernels()
 
     def outputs(self, slot: int) -> list[np.ndarray]:
         return self._steps[slot].outputs()
@@ -174,11 +177,25 @@ class TensorRt:
 
     def _context(self) -> Any:
         assert self._engine is not None
+        found = self._kernels()
+        self._unsaved = found is not None
+        return self._engine.context(found[0].read(found[1]) if found else b"")
+
+    def _kernels(self) -> tuple[EngineCache, str] | None:
+        """Where kernels that were compiled on this GPU are kept. A person's own engine leaves nothing: its key is no hash of what it holds."""
         assert self._made is not None
         assert self._configuration is not None
-        # A person's own engine leaves nothing in the cache: its key is no hash of what it holds.
-        directory = self._configuration.options.cache_directory if self._made.cache else None
-        return self._engine.context(EngineCache(directory), self._made.key)
+        if not self.flavour.ahead or self._made.cache is None:
+            return None
+        return EngineCache(self._configuration.options.cache_directory), f"{self._made.key}.kernels"
+
+    def _save_kernels(self) -> None:
+        """After the first request, when all are compiled. It ends in a worker's kill, so that there is no later occasion."""
+        self._unsaved = False
+        found = self._kernels()
+        assert self._engine is not None
+        if found is not None and (now := self._engine.kernels()) != found[0].read(found[1]):
+            found[0].write(found[1], now)
 
     def _target(self) -> tuple[int, int]:
         assert self._gpu is not None

@@ -72,6 +72,8 @@ class Engine:
     def __init__(self, trt: Any, flavour: Flavour, blob: bytes, name: str) -> None:
         self._trt, self._flavour, self._name = trt, flavour, name
         self._log = trt_bindings.make_logger(trt)
+        self._config: Any = None
+        self._compiled: Any = None
         self._runtime: Any = trt.Runtime(self._log)
         self._engine: Any = self._runtime.deserialize_cuda_engine(blob) if self._runtime is not None else None
         if self._engine is None:
@@ -120,35 +122,34 @@ class Engine:
                     "choose a batch and sizes in between, or name the .onnx file: an engine is built for them",
                 )
 
-    def context(self, cache: EngineCache, key: str) -> Any:
-        """A new execution context. TensorRT-RTX compiles its kernels here: all of them, for just these sizes.
+    def context(self, kernels: bytes) -> Any:
+        """A new execution context. TensorRT-RTX compiles its kernels on this GPU, here and at the first request: all of them,
+        for just these sizes. Left to itself it would begin with general ones and swap better ones in while requests are timed.
 
-        Left to itself it would begin with general kernels and swap better ones in while requests are timed.
+        `kernels` are those that `kernels()` gave another time; where another GPU or driver made them they are compiled anew.
         """
-        trt = self._trt
         if not self._flavour.ahead:
             return self._made(self._engine.create_execution_context())
-        config = self._engine.create_runtime_config()
-        strategy = trt.DynamicShapesKernelSpecializationStrategy
-        config.dynamic_shapes_kernel_specialization_strategy = strategy.EAGER
-        compiled = config.create_runtime_cache()
-        before = cache.read(f"{key}.kernels")
-        if before:
-            compiled.deserialize(before)  # False where another GPU or driver wrote it: compiled anew
-        config.set_runtime_cache(compiled)
-        context = self._made(self._engine.create_execution_context(config))
-        after = bytes(compiled.serialize())
-        if after != before:
-            cache.write(f"{key}.kernels", after)
-        return context
+        if self._config is None:
+            self._config = self._engine.create_runtime_config()
+            strategy = self._trt.DynamicShapesKernelSpecializationStrategy
+            self._config.dynamic_shapes_kernel_specialization_strategy = strategy.EAGER
+            self._compiled = self._config.create_runtime_cache()
+            if kernels:
+                self._compiled.deserialize(kernels)
+            self._config.set_runtime_cache(self._compiled)
+        return self._made(self._engine.create_execution_context(self._config))
+
+    def kernels(self) -> bytes:
+        """What was compiled on this GPU so far; empty where nothing is."""
+        return bytes(self._compiled.serialize()) if self._compiled is not None else b""
 
     def said(self) -> str:
         """The newest error, in plain words."""
         return trt_bindings.first_plain(self._log.errors()[-1:])
 
     def close(self) -> None:
-        self._engine = None
-        self._runtime = None
+        self._compiled = self._config = self._engine = self._runtime = None
 
     def _made(self, context: Any) -> Any:
         if context is None:

@@ -137,6 +137,14 @@ class EngineSteps:
         for which in range(len(self._targets)):
             self._bind_inputs(which)
             self._execute()
+            # TensorRT-RTX knows beforehand; of TensorRT the capture itself tells.
+            capturable = getattr(self._context, "is_stream_capturable", None)
+            if capturable is not None and not capturable(self._on.compute.address):
+                raise MeasureError(
+                    "unsupported",
+                    "this engine cannot be captured in a CUDA graph",
+                    "leave --backend-option cuda_graph out",
+                )
             self._on.compute.synchronize()
             self._graphs.append(CapturedGraph(driver, self._on.compute.address, self._execute, "this engine"))
 

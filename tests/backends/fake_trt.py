@@ -59,6 +59,7 @@ class FakeTensorRt:
     def __init__(self, real: Any, cuda: GraphCuda, path: str) -> None:
         self.real, self.cuda, self.path = real, cuda, path
         self.engines: list[FakeEngine] = []
+        self.capturable = True
         self.refuses = ""  # what the runtime says instead of taking an engine
 
     def __getattr__(self, name: str) -> Any:
@@ -120,21 +121,33 @@ class FakeEngine:
 
 
 class FakeRuntimeConfig:
-    """IRuntimeConfig, with IRuntimeCache behind it."""
+    """IRuntimeConfig."""
 
     dynamic_shapes_kernel_specialization_strategy: Any = None
 
-    def create_runtime_cache(self) -> SimpleNamespace:
-        state = SimpleNamespace(blob=b"")
+    def __init__(self) -> None:
+        self.cache: FakeRuntimeCache | None = None
 
-        def deserialize(blob: bytes) -> bool:
-            state.blob = blob
-            return True
+    def create_runtime_cache(self) -> FakeRuntimeCache:
+        return FakeRuntimeCache()
 
-        return SimpleNamespace(deserialize=deserialize, serialize=lambda: state.blob or b"kernels")
-
-    def set_runtime_cache(self, cache: Any) -> bool:
+    def set_runtime_cache(self, cache: FakeRuntimeCache) -> bool:
+        self.cache = cache
         return True
+
+
+class FakeRuntimeCache:
+    """IRuntimeCache."""
+
+    def __init__(self) -> None:
+        self.blob = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        self.blob = blob
+        return True
+
+    def serialize(self) -> bytes:
+        return self.blob or b"kernels"
 
 
 class FakeContext:
@@ -172,6 +185,9 @@ class FakeContext:
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self._addresses[name] = memory
         return True
+
+    def is_stream_capturable(self, stream_handle: int) -> bool:
+        return self._module.capturable
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert stream_handle in self._module.cuda.streams

@@ -33,7 +33,7 @@ OBJECTS = {
         "tensor": "ITensor", "config": "IBuilderConfig", "memory": "IHostMemory", "cache": "ITimingCache", "target": "ComputeCapability",
     },
     "trt_engine": {
-        "self._runtime": "Runtime", "self._engine": "ICudaEngine", "config": "IRuntimeConfig", "compiled": "IRuntimeCache",
+        "self._runtime": "Runtime", "self._engine": "ICudaEngine", "self._config": "IRuntimeConfig", "self._compiled": "IRuntimeCache",
         "strategy": "DynamicShapesKernelSpecializationStrategy",
     },
     "trt_steps": {"self._context": "IExecutionContext"},
@@ -152,7 +152,7 @@ def test_methods_that_the_library_calls_back_have_its_names_and_arguments() -> N
     ("fake", "real"),
     [
         (fake_trt.FakeEngine, "ICudaEngine"), (fake_trt.FakeContext, "IExecutionContext"),
-        (fake_trt.FakeRuntimeConfig, "IRuntimeConfig"),
+        (fake_trt.FakeRuntimeConfig, "IRuntimeConfig"), (fake_trt.FakeRuntimeCache, "IRuntimeCache"),
     ],
 )  # fmt: skip
 def test_the_fakes_have_no_method_that_the_real_ones_lack(fake: type, real: str) -> None:

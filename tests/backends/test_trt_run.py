@@ -134,7 +134,32 @@ def test_an_engine_is_kept_until_something_that_it_depends_on_changes(
     assert strategy == RTX.DynamicShapesKernelSpecializationStrategy.EAGER, (
         "no kernel may be swapped in mid-run"
     )
-    assert [p.read_bytes() for p in (tmp_path / "cache" / "engines").glob("*.kernels")] == [b"kernels"] * 2
+
+
+def test_kernels_that_were_compiled_on_this_gpu_are_kept_after_the_first_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = images(tmp_path)
+    first = Rig(monkeypatch, path)
+    asking = asked(path, options=Options(cache_directory=str(tmp_path / "cache")))
+    first.load(asking)
+    folder = tmp_path / "cache" / "engines"
+    assert list(folder.glob("*.kernels")) == []
+    first.check(0)
+    assert [kept.read_bytes() for kept in folder.glob("*.kernels")] == [b"kernels"]
+    second = Rig(monkeypatch, path)
+    second.load(asking)
+    assert second.trt.engines[0].contexts[0].config.cache.blob == b"kernels"
+
+
+def test_a_context_that_cannot_be_captured_is_not_replaced_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = images(tmp_path)
+    rig = Rig(monkeypatch, path)
+    rig.trt.capturable = False
+    with pytest.raises(MeasureError, match="cannot be captured in a CUDA graph"):
+        rig.load(asked(path, options=Options(backend_options={"cuda_graph": "1"})))
 
 
 def test_an_output_whose_shape_depends_on_the_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
