@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,10 +116,11 @@ def parse_target(text: str) -> tuple[int, int]:
     return capability
 
 
-def make_logger(trt: Any) -> Any:
-    """A logger that keeps warnings and errors; it must live as long as whatever was made with it.
+@functools.cache
+def logger(trt: Any) -> Any:
+    """The process's one logger of that module, which keeps warnings and errors; `begin` forgets what was before.
 
-    A class made here, since its base is the module's.
+    The library takes one alone while anything made with it lives, and sends the messages of what was given another to the first.
     """
     kept = {int(getattr(trt.ILogger, name)): name for name in ("INTERNAL_ERROR", "ERROR", "WARNING")}
 
@@ -129,8 +131,12 @@ def make_logger(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             name = kept.get(int(severity))
-            if name is not None and len(self.lines) < _KEPT:
+            if name is not None:
                 self.lines.append((name, message))
+                del self.lines[:-_KEPT]
+
+        def begin(self) -> None:
+            self.lines.clear()
 
         def errors(self) -> list[str]:
             return [message for name, message in self.lines if name != "WARNING"]

@@ -55,7 +55,8 @@ def build(trt: Any, flavour: Flavour, recipe: Recipe, progress: Progress, timing
     Raises MeasureError kind "model-unreadable" where the parser, "build-failed" where the builder refuses.
     """
     begun = time.perf_counter()
-    log = trt_bindings.make_logger(trt)
+    log = trt_bindings.logger(trt)
+    log.begin()
     builder = trt.Builder(log)
     if builder is None:
         raise MeasureError(

@@ -71,7 +71,8 @@ class Engine:
 
     def __init__(self, trt: Any, flavour: Flavour, blob: bytes, name: str) -> None:
         self._trt, self._flavour, self._name = trt, flavour, name
-        self._log = trt_bindings.make_logger(trt)
+        self._log = trt_bindings.logger(trt)
+        self._log.begin()
         self._config: Any = None
         self._compiled: Any = None
         self._runtime: Any = trt.Runtime(self._log)

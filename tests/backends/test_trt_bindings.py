@@ -136,7 +136,7 @@ def test_methods_that_the_library_calls_back_have_its_names_and_arguments() -> N
     monitor = type(trt_bindings.make_monitor(RTX, print))
     for name in ("phase_start", "step_complete", "phase_finish"):
         assert parameters(getattr(monitor, name)) == documented(getattr(RTX.IProgressMonitor, name))
-    log = type(trt_bindings.make_logger(RTX))
+    log = type(trt_bindings.logger(RTX))
     assert len(parameters(log.log)) == len(documented(RTX.ILogger.log))
     # The allocator's methods are looked up by name when they are needed, and documented nowhere.
     library = importlib.util.find_spec("tensorrt_rtx_bindings.tensorrt_rtx")

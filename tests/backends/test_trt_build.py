@@ -52,7 +52,7 @@ def test_an_engine_is_built_for_a_gpu_that_is_not_here(tmp_path: Path) -> None:
 
 def test_tf32_is_a_switch_and_changes_the_engine(tmp_path: Path) -> None:
     path = zoo.images(tmp_path / "m.onnx", ("N", 3, 32, 32))
-    config = RTX.Builder(trt_bindings.make_logger(RTX)).create_builder_config()
+    config = RTX.Builder(trt_bindings.logger(RTX)).create_builder_config()
     for tf32, wanted in ((None, True), (False, False), (True, True)):
         recipe = Recipe(path, "m", [], tf32, (8, 9), TrtOptions())
         trt_build._configure(RTX, trt_bindings.RTX, config, recipe)
@@ -76,7 +76,7 @@ def test_options_reach_the_builder(tmp_path: Path) -> None:
     recipe = Recipe(
         "m", "m", [], None, (12, 0), TrtOptions(optimization_level=1, workspace=1 << 20, max_aux_streams=2)
     )
-    config = RTX.Builder(trt_bindings.make_logger(RTX)).create_builder_config()
+    config = RTX.Builder(trt_bindings.logger(RTX)).create_builder_config()
     trt_build._configure(RTX, trt_bindings.RTX, config, recipe)
     assert config.builder_optimization_level == 1
     assert config.get_memory_pool_limit(RTX.MemoryPoolType.WORKSPACE) == 1 << 20
@@ -97,7 +97,7 @@ def test_progress_goes_up_and_never_back(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # it is TensorRT-RTX that has given them up
 def test_timing_caches_are_tensorrt_s(tmp_path: Path) -> None:
-    builder = RTX.Builder(trt_bindings.make_logger(RTX))
+    builder = RTX.Builder(trt_bindings.logger(RTX))
     assert trt_build._timing_cache(trt_bindings.RTX, builder.create_builder_config(), b"") is None
     cache = trt_build._timing_cache(trt_bindings.TENSORRT, builder.create_builder_config(), b"")
     assert bytes(cache.serialize())
@@ -210,3 +210,13 @@ def test_foreign_bytes_are_no_engine() -> None:
     assert caught.value.kind == "engine-refused"
     assert caught.value.message.startswith("tensorrt-rtx 1.")
     assert "/_src" not in caught.value.message
+
+
+def test_a_builder_s_reasons_are_heard_while_a_runtime_lives(tmp_path: Path) -> None:
+    """The library takes one logger at a time: a second one of ours would miss messages."""
+    runtime = RTX.Runtime(trt_bindings.logger(RTX))
+    refused(zoo.dense(tmp_path / "d.onnx", ("N", 6)), inputs=[Input("x", "float32", (2, 7))])
+    assert not [
+        line for line in trt_bindings.logger(RTX).lines if "differs from one already registered" in line[1]
+    ]
+    assert runtime is not None
