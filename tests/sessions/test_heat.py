@@ -66,3 +66,15 @@ def test_a_fold_over_hours_keeps_no_more_than_the_ring_needs() -> None:
         ring.add(second, tick(service=text))
     assert len(ring._waiting) == 8
     assert ring.view(996, 999).sum(axis=1).tolist() == [1, 1, 1, 1]
+
+
+def test_after_a_seek_the_newest_come_first_and_the_rest_with_the_next_looks() -> None:
+    ring = HeatRing(600)
+    text = blob(5_000_000)
+    for second in range(300):
+        ring.add(second, tick(service=text))
+    counts = ring.view(0, 299).sum(axis=1)
+    assert counts[-120:].all()
+    assert not counts[:-120].any()
+    ring.view(0, 299)
+    assert ring.view(0, 299).sum() == 300
