@@ -86,7 +86,7 @@ class Proof:
         found: dict[str, Any] = {
             "action": self.advice.get("action"),
             "value": self.advice.get("value"),
-            "text": self.advice.get("text", ""),
+            "advice": self.advice.get("text", ""),
             "per": self.advice.get("per", "request"),
             "predicted_ms": self.advice.get("gain_ms"),
             "predicted_share": self.advice.get("gain_share"),

@@ -52,6 +52,7 @@ class Engine:
         self.raises: BaseException | None = None
         self.tasks: Sequence[Task] = ()
         self.settings = EngineSettings()
+        self.prove = False
         self.calls = 0
 
     def __call__(
@@ -60,8 +61,9 @@ class Engine:
         settings: EngineSettings,
         progress: Callable[[Progress], None],
         known: Sequence[dict[str, Any]] = (),
+        prove: bool = False,
     ) -> Measured:
-        self.tasks, self.settings = tasks, settings
+        self.tasks, self.settings, self.prove = tasks, settings, prove
         self.calls += 1
         progress(Progress("measuring", 0.5, 0, len(tasks)))
         if self.raises is not None:
@@ -208,6 +210,9 @@ def test_the_engine_is_told_what_was_asked(run: Run, engine: Engine) -> None:
     )
     assert settings.environments == {"": sys.executable}
     assert settings.command[0] == "infertop"
+    assert not engine.prove
+    run("run", "smallcnn", "--prove")
+    assert engine.prove
 
 
 def test_sessions_are_kept_where_the_environment_says(

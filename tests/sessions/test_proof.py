@@ -1,0 +1,263 @@
+"""Proofs: alternating blocks, the change with its interval, and what cannot be proven; headless and under a live engine."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from infertop.backends.configuration import Configuration
+from infertop.backends.errors import MeasureError
+from infertop.sessions import headless, output, proof, proving, store
+from infertop.sessions.commands import Client
+from infertop.sessions.diagnosis import Diagnosis
+from infertop.sessions.engine import Engine
+from infertop.sessions.plan import Task
+from infertop.sessions.proof import Proof, first_advice, sentence
+from infertop.sessions.records import Event, Run, Verdict
+from infertop.sessions.results import blank_result
+from infertop.sessions.serving import Server
+from infertop.sessions.session import Session
+from infertop.sessions.settings import EngineSettings
+from infertop.tests.sessions import kit
+
+TASK = Task(Configuration("torch-eager", "resnet18", "fp32", 32, device="cuda:0"))
+PINNED = {
+    "action": "data-path",
+    "value": "pinned",
+    "text": "pinned: about −1.1 ms, 31 %",
+    "gain_ms": 1.1,
+    "gain_share": 0.31,
+    "per": "request",
+    "most": False,
+}
+TWICE = {
+    "action": "batch-up",
+    "value": 2,
+    "text": "batch 2: about −0.1 ms a sample, 45 %",
+    "gain_ms": 0.1,
+    "gain_share": 0.45,
+    "per": "sample",
+    "most": False,
+}
+
+
+def result(task: Task, p50: float | None, status: str = "ok") -> dict[str, Any]:
+    error = None if status == "ok" else MeasureError("out-of-memory", "the GPU's memory is full")
+    made = blank_result(task.configuration, status, error)
+    return {**made, "latency_ms": {**made["latency_ms"], "p50": p50}}
+
+
+def through(values: list[float], advice: dict[str, Any] = PINNED) -> Proof:
+    made = Proof(TASK, advice, pairs=len(values) // 2)
+    for value in values:
+        block = made.next()
+        assert block is not None
+        made.take(result(block, value))
+    return made
+
+
+def test_blocks_alternate_and_differ_by_the_remedy_alone() -> None:
+    made = Proof(TASK, PINNED)
+    blocks = []
+    while (block := made.next()) is not None:
+        blocks.append(block)
+        made.take(result(block, 3.0))
+    assert [b.configuration.data_path for b in blocks] == ["pageable", "pinned"] * 4
+    assert all(replace(b.configuration, data_path="pageable") == TASK.configuration for b in blocks)
+    assert {b.duration_s for b in blocks} == {3.0}
+
+
+def test_a_sure_change_has_its_interval_and_stands_beside_the_prediction() -> None:
+    found = through([3.60, 2.50, 3.62, 2.52, 3.58, 2.49, 3.61, 2.51]).outcome()
+    assert found["verdict"] == "helps"
+    assert found["change_ms"] == pytest.approx(-1.0975, abs=1e-3)
+    low, high = found["change_share_ci95"]
+    assert low < found["change_share"] < high < 0
+    assert (
+        sentence(found)
+        == "pinned helps: −1.1 ms (−30.5 %, 95 % −30.6 to −30.3 %) over 4 pairs; predicted was about −1.1 ms"
+    )
+
+
+def test_drift_that_both_share_does_not_spoil_the_interval() -> None:
+    """The machine slows by a third while one waits: neighbouring blocks still differ by 5 %."""
+    values = [value for pair in range(4) for value in (3.0 + 0.3 * pair, 0.95 * (3.0 + 0.3 * pair))]
+    assert through(values).outcome()["verdict"] == "helps"
+
+
+def test_noise_is_no_proof_and_harm_is_said() -> None:
+    assert (
+        through([3.0, 3.1, 3.1, 3.0, 3.0, 3.05, 3.1, 3.08]).outcome()["verdict"] == "changes nothing surely"
+    )
+    assert through([3.0, 3.3, 3.1, 3.4, 3.0, 3.28, 3.1, 3.38]).outcome()["verdict"] == "harms"
+
+
+def test_another_batch_is_compared_by_the_sample() -> None:
+    advice = TWICE | {"value": 64}
+    made = Proof(TASK, advice, pairs=2)
+    for value in (3.2, 3.3, 3.2, 3.32):
+        block = made.next()
+        assert block is not None
+        made.take(result(block, value))
+    found = made.outcome()
+    assert found["present_ms"] == pytest.approx(0.1)
+    assert found["remedy_ms"] == pytest.approx(0.0517, abs=1e-4)
+    assert sentence(found).startswith("batch 64 helps: −0.0483 ms a sample (−48.")
+
+
+def test_what_cannot_be_measured_proves_nothing() -> None:
+    made = Proof(TASK, PINNED)
+    for value, status in ((3.0, "ok"), (None, "failed")):
+        block = made.next()
+        assert block is not None
+        made.take(result(block, value, status))
+    assert made.next() is None
+    assert (
+        sentence(made.outcome())
+        == "pinned: nothing is proven: the remedy could not be measured: the GPU's memory is full"
+    )
+
+
+def test_an_interruption_keeps_the_pairs_that_are_whole() -> None:
+    made = through([3.0, 2.0, 3.0, 2.0, 3.0, 2.0])
+    made.give_up("it was interrupted")
+    assert made.next() is None
+    assert made.outcome()["verdict"] == "helps"
+    assert made.outcome()["error"] == "it was interrupted"
+
+
+def test_an_advice_that_no_action_follows_is_refused() -> None:
+    with pytest.raises(ValueError, match="no configuration follows from wait"):
+        Proof(TASK, {"action": "", "value": None, "text": "wait"})
+    assert (
+        first_advice({"verdicts": [{"advice": None}, {"advice": {"action": ""}}, {"advice": PINNED}]})
+        == PINNED
+    )
+    assert first_advice({"verdicts": []}) is None
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short blocks, and an advice that does not depend on what else this machine does just now."""
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    monkeypatch.setattr(proof, "Proof", functools.partial(Proof, pairs=2, block_s=0.3, warmup="5x"))
+    monkeypatch.setattr(proof, "first_advice", lambda result: TWICE)
+
+
+@pytest.mark.usefixtures("_quick")
+def test_run_proves_and_keeps_one_result_a_configuration(tmp_path: Path) -> None:
+    task = kit.task(latency_us=2000, requests=50, batch=1)
+    measured = headless.measure(
+        [task], EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1), lambda progress: None, prove=True
+    )
+    (only,) = measured.results
+    assert only["requests"] == 50
+    found = only["proof"]
+    assert found["verdict"] == "helps", "a batch of two takes no longer here"
+    assert found["change_share"] == pytest.approx(-0.5, abs=0.2)
+    assert len(found["blocks"]) == 2
+    assert any(
+        "proof: batch 2 helps" in line
+        for line in output.verdict_lines(
+            {**only, "verdicts": [{"kind": "launch", "share": 1.0, "text": "", "advice": TWICE}]}, "x"
+        )
+    )
+    with Session(tmp_path / measured.session) as session:
+        starts = [r for _, r in session.runs if isinstance(r, Run) and r.phase == "start"]
+        events = [e for _, e in session.events if e.kind == "proof"]
+    assert [r.configuration.batch for r in starts if r.configuration] == [1, 1, 2, 1, 2]
+    assert [r.note for r in starts[2:]] == ["parked worker, loaded already"] * 3, "a block loads nothing anew"
+    (event,) = events
+    assert isinstance(event, Event)
+    assert event.data["change_share"] == found["change_share"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_without_prove_nothing_is_proven(tmp_path: Path) -> None:
+    (only,) = kit.run(tmp_path, [kit.task(requests=20)])[0].results
+    assert only["proof"] is None
+
+
+class Served:
+    """A serving engine in this process, stepped by the test; commands come through its socket as from any viewer."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        settings = EngineSettings(
+            sessions_dir=str(tmp_path),
+            interval_s=0.1,
+            task=replace(kit.task(latency_us=2000, requests=None, batch=1), duration_s=60.0),
+        )
+        self.engine = Engine(settings, store.create("smallcnn", str(tmp_path), None))
+        self.server = Server(self.engine, tmp_path / "socket")
+        self.client = Client(tmp_path / "socket")
+
+    def until(self, wanted: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not wanted():
+            assert time.monotonic() < deadline
+            self.engine.step(self.server._each_tick)
+            if self.engine.runner is None:
+                self.server._between_runs()
+
+    def events(self, kind: str) -> list[Event]:
+        return [event for event in self.engine.state.view().events if event.kind == kind]
+
+    def batch(self) -> int | None:
+        """Of the run that is being measured."""
+        run = self.engine.state.view().run
+        return run.configuration.batch if run is not None and run.phase == "measure" else None
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.close()
+        self.engine.close("the test is over")
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _quick: None) -> Iterator[Served]:
+    advised = Verdict(t=0, run=1, kind="launch", confidence=0.8, text="", advice=TWICE)
+    monkeypatch.setattr(Diagnosis, "verdict", property(lambda self: advised))
+    monkeypatch.setattr(proving, "Proof", functools.partial(Proof, pairs=2, block_s=0.3, warmup="5x"))
+    made = Served(tmp_path)
+    made.server._probe()  # on a thread of its own elsewhere
+    made.until(lambda: made.batch() == 1)
+    yield made
+    made.close()
+
+
+def test_a_proof_under_a_viewer_ends_in_a_sentence_and_the_present_goes_on(served: Served) -> None:
+    sent = served.client.send("prove")
+    served.until(lambda: any(event.data.get("over") for event in served.events("proof")))
+    first, *between, last = served.events("proof")
+    assert first.id == last.id == sent
+    assert (first.data["done"], first.data["total"]) == (0, 4)
+    assert [event.data["done"] for event in between] == [1, 2, 3]
+    assert last.data["verdict"] == "helps"
+    assert last.text.startswith("batch 2 helps: −")
+    runs = len(served.engine.results)
+    served.until(lambda: served.batch() == 1)
+    assert len(served.engine.results) == runs, "what was measured before runs again, and no further block"
+    assert served.engine.runner is not None
+    assert served.engine.runner.task.duration_s == 60.0
+
+
+def test_another_command_ends_a_proof(served: Served) -> None:
+    served.client.send("prove")
+    served.until(lambda: served.batch() == 2)
+    served.client.send("configure", kit.task(latency_us=2000, requests=None, batch=8).configuration)
+    served.until(lambda: served.batch() == 8)
+    last = served.events("proof")[-1]
+    assert last.data["over"]
+    assert "batch 8" in last.data["error"]
+    served.client.send("prove")
+    served.client.send("stop")
+    served.until(lambda: served.events("proof")[-1].data["error"] == "it was stopped")
+    served.until(lambda: served.engine.runner is None)
+    served.client.send("prove")
+    served.until(lambda: served.events("command")[-1].level == "error")
+    assert served.events("command")[-1].text == "nothing is being measured; start a run first"
