@@ -298,7 +298,9 @@ def _building(words: dict[str, Any]) -> tuple[bool, str | None]:
     building, target = words.pop("build_only"), words.pop("target")
     if not building:
         if target is not None:
-            raise MeasureError("usage", "--target needs --build-only beside it", "add it, or leave --target out")
+            raise MeasureError(
+                "usage", "--target needs --build-only beside it", "add it, or leave --target out"
+            )
         return False, None
     context = click.get_current_context()
     for name in ("markdown", "csv", "gate", "repeat", "dry_run", "resume", "name", "duration", "requests"):
