@@ -22,14 +22,14 @@ LAYERS = 200
 Example = tuple[torch.Tensor, ...]
 
 
-class Mean(nn.Module):
+class Mean(nn.Module):  # type: ignore[misc]
     """Reads its input once: copying it takes a hundred times as long on a GPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean((2, 3))
 
 
-class Outer(nn.Module):
+class Outer(nn.Module):  # type: ignore[misc]
     """A large output from a small input."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Outer(nn.Module):
         return x[:, :, None] * self.row
 
 
-class Matmul(nn.Module):
+class Matmul(nn.Module):  # type: ignore[misc]
     """Products of matrices that lie on the device: nothing but arithmetic."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Matmul(nn.Module):
         return product[:1, :64]
 
 
-class Elementwise(nn.Module):
+class Elementwise(nn.Module):  # type: ignore[misc]
     """Each operation reads and writes all of a tensor that no cache holds."""
 
     def __init__(self) -> None:

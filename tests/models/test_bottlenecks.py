@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from infertop.tests.models import bottlenecks
 
 
@@ -15,7 +16,6 @@ def test_every_factory_gives_a_model_that_takes_its_example(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bottlenecks, "SIZE", 128)
-    torch = bottlenecks.torch
     module, example = getattr(bottlenecks, name)()
     with torch.inference_mode():
         output = module(*example)
