@@ -143,7 +143,8 @@ def _new_name(model: str, sessions: Path) -> str:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:_SLUG_LIMIT] or "session"
     base = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
     name, number = base, 1
-    while (sessions / name).exists() or (runtime_directory() / name).exists():
+    # An engine of another sessions directory has its socket beside ours.
+    while any(path.exists() for path in (sessions / name, runtime_directory() / name, socket_path(name))):
         number += 1
         name = f"{base}-{number}"
     return name

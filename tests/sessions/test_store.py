@@ -86,6 +86,18 @@ def test_two_sessions_of_the_same_second_have_two_names(home: Path, monkeypatch:
     assert names == ["20261122-104503-a", "20261122-104503-a-2", "20261122-104503-a-3"]
 
 
+def test_an_engine_of_another_directory_keeps_its_socket(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(time, "strftime", lambda _: "20261122-104503")
+    first = store.create("resnet18")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(first.socket))
+        second = store.create("resnet18", tmp_path / "elsewhere")
+        assert second.socket != first.socket
+        assert first.socket.exists()
+
+
 def test_a_named_session_gets_another_segment(home: Path) -> None:
     first = store.create("a", name="baseline")
     SegmentWriter(first.path, header()).close()
