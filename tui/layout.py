@@ -72,9 +72,9 @@ def _ruled(width: int, top: int, bottom: int, *, gpu: bool) -> list[Place]:
 def _framed(width: int, top: int, bottom: int, *, gpu: bool) -> list[Place]:
     """Side by side in frames: 120×40 and larger."""
     room = bottom - top
-    first = max(11, round(room * 0.40))
+    first = max(11, round(room * 0.37))
     machine = min(10, max(6, round(room * 0.22)))
-    events = max(3, round(room * 0.12))
+    events = max(3, room // 11)
     over = room - first - machine - events
     left = width // 2 if width < 160 else width * 11 // 20
     y = top

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -565,6 +566,12 @@ def test_the_table_of_keys_has_every_key() -> None:
         if action.keys:
             assert action.text in table
             assert f"`{action.shown.split(' ')[0]}`" in table
+
+
+def test_the_readme_has_the_table_of_keys() -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    between = readme.partition("<!-- keys -->")[2].partition("<!-- /keys -->")[0]
+    assert between.strip() == key_table().strip()
 
 
 def test_everything_that_can_be_done_can_be_reached() -> None:

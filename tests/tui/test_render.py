@@ -285,6 +285,13 @@ def test_heat_shows_one_slow_request_among_many() -> None:
     assert [text(row) for row in rows] == ["  ░ ", "    ", "    ", " ███"]
 
 
+def test_heat_has_the_mark_of_a_change_where_there_is_room() -> None:
+    counts = np.zeros((4, 2))
+    counts[[0, 2, 3], 0] = 5
+    rows = heat(counts, 5, 2, BRAILLE, marks=[1, 2])
+    assert [text(row) for row in rows] == ["  ┊┊ ", " █┊██"]
+
+
 def test_heat_of_a_second_without_requests_is_empty() -> None:
     assert text(heat(np.zeros((2, 4)), 3, 2, ASCII)[0]) == "   "
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from ...sessions.view import HEAT_LOWEST, HEAT_PER_DECADE, History
 from ..naming import differences, short_backend
 from ..render.axis import Scale, next_scale, spike_limit
-from ..render.cells import EMPTY, Row, cut
+from ..render.cells import Row, cut
 from ..render.graph import changes, graph, seconds_axis
 from ..render.heat import heat
 from ..render.numbers import duration, unit_for
@@ -17,7 +18,7 @@ from ..scene import Panel, Scene
 from .states import said, waiting_for
 
 LABELS = 7
-_HEAT_FROM = 9  # rows from which the heat strip has room
+_HEAT_FROM = 8  # rows from which the heat strip has room
 
 
 def title(scene: Scene) -> Row:
@@ -73,7 +74,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     strip = 0
     if height >= _HEAT_FROM and history.heat is not None and np.any(history.heat):
         strip = max(3, height // 3)
-    rows = height - 1 - (strip + 1 if strip else 0)
+    rows = height - 1 - strip
     found = marks(scene, plot)
     begins = [index for index, _, _ in found]
     middles, peaks = scale.share(history.p50), scale.share(history.max)
@@ -90,23 +91,23 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     axis: Row = ((label(0.0), "dim"), ("└", "frame"))
     out.append((*axis, *seconds_axis(plot, [(column, name) for _, column, name in found], scene.glyphs)))
     if strip:
-        out.append(EMPTY)
-        out += _heat(scene, plot, strip)
+        out += _heat(scene, plot, strip, begins)
     return out
 
 
-def _heat(scene: Scene, width: int, height: int) -> list[Row]:
+def _heat(scene: Scene, width: int, height: int, begins: Sequence[int]) -> list[Row]:
     """The strip over the buckets that hold anything, its fastest and slowest written beside it."""
     counts = scene.view.history.heat
     assert counts is not None
-    counts = np.asarray(counts[-width:], float)
+    skipped = max(0, len(counts) - width)
+    counts = np.asarray(counts[skipped:], float)
     used = np.flatnonzero(counts.sum(axis=0))
     first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
     # Whole buckets a row, so that a row's bounds can be named.
     per_row = max(1, math.ceil((last - first) / height))
     first = max(0, min(first, counts.shape[1] - per_row * height))
     shown = counts[:, first : first + per_row * height]
-    drawn = heat(shown, width, height, scene.glyphs)
+    drawn = heat(shown, width, height, scene.glyphs, marks=[begin - skipped for begin in begins])
     out: list[Row] = []
     for y, row in enumerate(drawn):
         label = ""

@@ -18,7 +18,7 @@ from .verdict import compared, grade_words
 
 _COLUMN = 13
 _TABLE_FROM = 6  # rows from which there is room for a table of the last 30 s and the whole run
-_CURVE_FROM = 12  # rows from which the curve is drawn as well
+_CURVE_FROM = 10  # rows from which the curve is drawn as well
 
 
 def latency_of(scene: Scene, run: RunView) -> Latency | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +14,16 @@ _BLOCKS = np.array([ord(c) for c in " ░▒▓█"])
 _ASCII = np.array([ord(c) for c in " .:%#"])
 
 
-def heat(counts: NDArray[np.float64], width: int, height: int, glyphs: Glyphs) -> list[Row]:
+def heat(
+    counts: NDArray[np.float64], width: int, height: int, glyphs: Glyphs, *, marks: Sequence[int] = ()
+) -> list[Row]:
     """`counts`, shape (seconds, buckets, fast first), as `height` rows of `width` cells, newest at the right edge.
 
     Buckets are merged to the height. A shade is a step of a logarithmic share of its second's requests, so that one slow request
-    among ten thousand still shows.
+    among ten thousand still shows. `marks` are indices into `counts`; a mark shows where its column is empty.
     """
     seconds, buckets = counts.shape
+    places = [mark + width - seconds for mark in marks if mark + width - seconds >= 0]
     if seconds > width:
         counts, seconds = counts[-width:], width
     edges = np.linspace(0, buckets, height + 1).round().astype(np.int64)
@@ -31,11 +36,15 @@ def heat(counts: NDArray[np.float64], width: int, height: int, glyphs: Glyphs) -
     rows: list[Row] = []
     for y in reversed(range(merged.shape[1])):
         shades = np.concatenate([np.zeros(width - seconds, np.int64), shade[:, y]])
-        text = (_ASCII if glyphs.ascii else _BLOCKS)[shades].astype("<i4").tobytes().decode("utf-32-le")
+        code = (_ASCII if glyphs.ascii else _BLOCKS)[shades]
+        for x in places:
+            if not shades[x]:
+                code[x], shades[x] = ord(":" if glyphs.ascii else "┊"), len(SHADES)
+        text = code.astype("<i4").tobytes().decode("utf-32-le")
         ends = [*(np.flatnonzero(np.diff(shades)) + 1).tolist(), width]
         row, start = [], 0
         for end in ends:
-            row.append((text[start:end], SHADES[shades[start]]))
+            row.append((text[start:end], (*SHADES, "mark")[shades[start]]))
             start = end
         rows.append(tuple(row))
     return rows
