@@ -201,7 +201,9 @@ class Runner:
             self.trials = Trials(limit_ms, partial(self.worker.send, run=self.run), self._note)
             self.trials.next()
         else:
-            self.fail(MeasureError("usage", "open:auto searches for nothing without a limit", "give --slo 10ms"))
+            self.fail(
+                MeasureError("usage", "open:auto searches for nothing without a limit", "give --slo 10ms")
+            )
 
     def _note(self, text: str) -> None:
         self.doing = text
