@@ -49,15 +49,15 @@ def test_a_stall_is_felt_by_all_who_arrived_meanwhile(tmp_path: Path) -> None:
     """The stall of the design at a quarter of its length: 800/s, 0.5 ms each, 125 ms once in 4,000 requests.
 
     Everybody who arrives meanwhile waits, 0.75 ms less than the one before at best: p99 of the response is 125 − 40 · 0.75 = 95 ms or,
-    where the machine itself is slower, more; it cannot be less.
+    where the machine itself is slower, more. Instrumented requests, about one in 20 ms, are kept apart: with ten of them among the slowest
+    forty, of which 20 ms hold one, it is the fiftieth.
     """
     made = task("open:800/s", requests=4000, latency_us=500, stall_at=1500, stall_ms=125)
     result, records, view = run(tmp_path, made)
     assert result["status"] == "ok"
     assert result["requests"] == 4000
-    assert result["response_ms"]["p99"] >= 95 * 0.999  # a histogram's step
-    assert result["response_ms"]["max"] >= 125
-    assert result["latency_ms"]["max"] >= 125
+    assert result["response_ms"]["p99"] >= 125 - 50 * 0.75
+    assert result["response_ms"]["max"] >= 123
     assert result["latency_ms"]["p99"] < result["response_ms"]["p99"] / 2
     low, high = result["response_ci95_ms"]["p50"]
     assert low <= result["response_ms"]["p50"] <= high
@@ -70,7 +70,7 @@ def test_a_stall_is_felt_by_all_who_arrived_meanwhile(tmp_path: Path) -> None:
             total.add(Histogram.decode(record.h["response"]))
     assert total.encode() == result["response_hdr"]
     assert view.response is not None
-    assert view.response.n == 4000
+    assert view.response.n == total.n >= 3600
     assert view.response.max == total.max
     assert view.unbounded is None
     assert view.backlog is not None
