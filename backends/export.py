@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,28 @@ from .. import __version__
 from . import torch_files, torch_module
 from .backend import Report, versions
 from .configuration import Configuration
+from .dims import symbols
 from .errors import MeasureError
+from .hf import BATCH
 from .inputs import file_shapes, generate
-from .models import Model, digest
+from .models import Model, contents, digest
 from .signature import Signature
 from .torch_module import CASTS, Built
 
 OPSET = 18
 """Written out, since the exporter's default moves: what torch's operators are written in, and every runtime here reads."""
 
+KEPT = ("zoo", "torchvision", "hf")
+"""Kinds of model whose contents are known without running anything."""
+
+TRACED = (6, 3, 5, 7, 4)
+"""Sizes to trace open axes with: none is 0 or 1, which would be taken for constants, and no two that meet are equal."""
+
+INLINE_BYTES = 1_500_000_000
+"""A protobuf message holds 2 GB: from here on weights go to a file beside the graph."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_TOOLS = ("torch", "torchvision", "onnx", "onnxscript")
+_TOOLS = ("torch", "torchvision", "transformers", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
@@ -48,17 +59,18 @@ def export(model: Model, configuration: Configuration, report: Report) -> Export
     Raises MeasureError kind "export-failed".
     """
     folder = configuration.options.cache_directory
-    if folder is None or model.kind not in ("zoo", "torchvision"):
+    if folder is None or model.kind not in KEPT:
         temporary = tempfile.TemporaryDirectory(prefix="infertop-export-")
         path = os.path.join(temporary.name, f"{model.name}.onnx")
-        return Exported(path, None, temporary, _export(model, configuration, path, report))
+        return Exported(path, None, temporary, _export(model, configuration, path, report, "weights.data"))
     kept = Path(folder, "exports", f"{model.name}-{_key(model, configuration)}.onnx")
     if kept.is_file():
         return Exported(str(kept), "hit")
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Another worker may be writing the same file: each writes its own, and the last rename wins.
     partial = kept.with_suffix(f".{os.getpid()}.partial")
-    _export(model, configuration, str(partial), report)
+    # Weights beside it get their last name at once: the graph has it written into it.
+    _export(model, configuration, str(partial), report, f"{kept.name}.data")
     partial.replace(kept)
     return Exported(str(kept), "miss")
 
@@ -66,25 +78,30 @@ def export(model: Model, configuration: Configuration, report: Report) -> Export
 def to_onnx(
     module: Any,
     arguments: tuple[tuple[Any, ...], dict[str, Any]],
-    batch_axes: Mapping[int, Collection[int]],
+    open_axes: Mapping[int, Mapping[int, str]],
     path: str,
     names: Sequence[str],
+    data: str = "weights.data",
 ) -> None:
     """Write `module`, called with (positional, named) arguments, to `path`.
 
-    `batch_axes` says by a tensor's id() which of its axes are the batch, to be left open. `names` are for the inputs, in
-    order: the exporter's own differ where a name is taken.
+    `open_axes` says by a tensor's id() which of its axes are left open, and what they are called. `names` are for the inputs,
+    in order: the exporter's own differ where a name is taken. `data` is the name of the file for weights that are too large.
     """
+    import onnx
     import torch
 
     positional, named = arguments
     program = isinstance(module, torch.export.ExportedProgram)
     shapes: Any = None
-    if any(batch_axes.values()) and not program:
-        batch = torch.export.Dim("batch")
-        marks = torch.utils._pytree.tree_map(
-            lambda leaf: dict.fromkeys(batch_axes.get(id(leaf), ()), batch) or None, arguments
-        )
+    if any(open_axes.values()) and not program:
+        dim = torch.export.Dim
+        kinds = {BATCH: dim(BATCH)}
+
+        def mark(leaf: Any) -> dict[int, Any] | None:
+            return {a: kinds.get(n, dim.DYNAMIC) for a, n in open_axes.get(id(leaf), {}).items()} or None
+
+        marks = torch.utils._pytree.tree_map(mark, arguments)
         shapes = marks[0]
         if named:
             parameters = list(inspect.signature(module.forward).parameters)
@@ -96,10 +113,14 @@ def to_onnx(
     model = written.model_proto
     _strip(model)
     _rename_inputs(model.graph, names)
-    Path(path).write_bytes(model.SerializeToString())
+    leaves = torch.utils._pytree.tree_leaves(arguments)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+    _rename_axes(model.graph, [open_axes.get(id(tensor), {}) for tensor in tensors])
+    large = model.ByteSize() > INLINE_BYTES
+    onnx.save(model, path, save_as_external_data=large, location=data if large else None)
 
 
-def _export(model: Model, configuration: Configuration, path: str, report: Report) -> int | None:
+def _export(model: Model, configuration: Configuration, path: str, report: Report, data: str) -> int | None:
     """Write the file; the batch that the module itself would be measured with."""
     for tool in ("torch", "onnx", "onnxscript"):
         if not versions(tool):
@@ -123,7 +144,7 @@ def _export(model: Model, configuration: Configuration, path: str, report: Repor
         arguments = built.call(given)
         by_id = {id(tensor): axes[item.name] for tensor, item in zip(given, inputs, strict=True)}
         with torch.no_grad():
-            to_onnx(module, arguments, by_id, path, [item.name for item in inputs])
+            to_onnx(module, arguments, by_id, path, [item.name for item in inputs], data)
     except MeasureError:
         raise
     except Exception as error:  # the exporter raises whatever the model's own code raises
@@ -139,20 +160,40 @@ def _export(model: Model, configuration: Configuration, path: str, report: Repor
     return torch_module.signature(built, configuration).batch
 
 
-def _trace_signature(built: Built, configuration: Configuration) -> tuple[Signature, dict[str, list[int]]]:
-    """The inputs to trace with, and which of their axes are the batch: those that differ between batches of 2 and 3.
+def _trace_signature(
+    built: Built, configuration: Configuration
+) -> tuple[Signature, dict[str, dict[int, str]]]:
+    """The inputs to trace with, and which of their axes stay open: those with names, and the batch, whose axes are those
+    that differ between batches of 2 and 3.
 
     A batch of 1 would be taken for a constant. Where the sizes were given as numbers they are fixed, the batch too.
     """
+    if built.model is not None and built.model.kind == "hf":
+        return _trace_named(built, configuration)
     try:
         two, three = (torch_module.signature(built, replace(configuration, batch=size)) for size in (2, 3))
     except MeasureError:
         found = torch_module.signature(built, configuration)
-        return found, {item.name: [] for item in found.inputs}
+        return found, {item.name: {} for item in found.inputs}
     return two, {
-        a.name: [axis for axis, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y]
+        a.name: {axis: BATCH for axis, (x, y) in enumerate(zip(a.shape, b.shape, strict=True)) if x != y}
         for a, b in zip(two.inputs, three.inputs, strict=True)
     }
+
+
+def _trace_named(built: Built, configuration: Configuration) -> tuple[Signature, dict[str, dict[int, str]]]:
+    """As `_trace_signature`, for a module whose axes have names: every one stays open, so that one file has all sizes."""
+    axes = {
+        item.name: {axis: size for axis, size in enumerate(item.sizes or ()) if isinstance(size, str)}
+        for item in built.declared
+    }
+    named = dict.fromkeys(
+        name for sizes in axes.values() for size in sizes.values() for name in symbols(size)
+    )
+    sizes = dict(zip((name for name in named if name != BATCH), TRACED, strict=False))
+    options = replace(configuration.options, input_shapes={}, inputs=None)
+    found = torch_module.signature(built, replace(configuration, batch=2, dims=sizes, options=options))
+    return found, axes
 
 
 def _key(model: Model, configuration: Configuration) -> str:
@@ -161,7 +202,7 @@ def _key(model: Model, configuration: Configuration) -> str:
     weights = torch_files.weights_path(options)
     given = file_shapes(options) or {}
     parts = {
-        "model": (model.kind, model.name),
+        "model": (model.kind, model.name, [digest(path) for path in contents(model)]),
         "weights": options.seed if weights is None else digest(weights),
         "precision": CASTS.get(configuration.precision),
         "shapes": [sorted(options.input_shapes.items()), sorted((n, g.sizes) for n, g in given.items())],
@@ -197,6 +238,31 @@ def _rename_inputs(graph: Any, names: Sequence[str]) -> None:
     for item in (*graph.input, *graph.output, *graph.value_info):
         item.name = renamed.get(item.name, item.name)
     _rename_values(graph, renamed)
+
+
+def _rename_axes(graph: Any, axes: Sequence[Mapping[int, str]]) -> None:
+    """Give the open axes of inputs and outputs the names that they were asked to have, instead of the exporter's `s77`.
+
+    Raises MeasureError where the exporter has fixed one: what it traced with would pass for what was asked for.
+    """
+    if len(graph.input) != len(axes):
+        return
+    renamed: dict[str, str] = {}
+    for item, names in zip(graph.input, axes, strict=True):
+        for axis, name in names.items():
+            size = item.type.tensor_type.shape.dim[axis]
+            if not size.dim_param:
+                raise MeasureError(
+                    "export-failed",
+                    f"torch's exporter fixed the axis {name} of {item.name} at {size.dim_value}",
+                    "measure the model with --backend torch-eager",
+                )
+            renamed.setdefault(size.dim_param, name)
+            size.dim_param = name
+    for item in (*graph.output, *graph.value_info):
+        for size in item.type.tensor_type.shape.dim:
+            if size.dim_param:
+                size.dim_param = renamed.get(size.dim_param, size.dim_param)
 
 
 def _rename_values(graph: Any, renamed: Mapping[str, str]) -> None:

@@ -36,8 +36,8 @@ class Model:
     """What the person's text means."""
 
     text: str
-    kind: str  # "zoo", "torchvision", "factory", "onnx", "pt2" or "engine"
-    path: str | None  # absolute, for files
+    kind: str  # "zoo", "torchvision", "factory", "onnx", "pt2", "engine" or "hf" (a directory of transformers)
+    path: str | None  # absolute, for files and directories
     name: str  # short title: without folder, suffix and prefix
 
 
@@ -142,6 +142,17 @@ def fingerprint(path: str) -> tuple[str, int, int]:
     return path, status.st_size, status.st_mtime_ns
 
 
+def contents(model: Model) -> list[str]:
+    """The files that a model is, as far as it is files."""
+    if model.path is None:
+        return []
+    if model.kind != "hf":
+        return [model.path]
+    return [
+        str(file) for file in sorted(Path(model.path).iterdir()) if file.suffix in (".json", ".safetensors")
+    ]
+
+
 def digest(path: str) -> str:
     """SHA-256 of a file's contents. Raises MeasureError kind "model-not-found"."""
     fingerprint(path)
@@ -170,6 +181,9 @@ def _torchvision(text: str) -> Model:
 
 
 def _directory(text: str, path: Path) -> Model:
+    described = (path / "config.json").is_file()
+    if described and any(path.glob("*.safetensors")):
+        return Model(text, "hf", str(path.resolve()), path.resolve().name)
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".onnx")
     if len(files) == 1:
         return Model(text, "onnx", str(files[0].resolve()), files[0].stem)
@@ -178,8 +192,16 @@ def _directory(text: str, path: Path) -> Model:
         raise MeasureError(
             "model-not-found", f"the folder {text} holds {len(files)} ONNX files", f"name one: {names}"
         )
+    if described and any(file.suffix in (".bin", ".h5", ".msgpack") for file in path.iterdir()):
+        raise MeasureError(
+            "model-not-found",
+            f"the weights in the folder {text} are not safetensors, and nothing else is opened",
+            "write them again with save_pretrained, which makes model.safetensors",
+        )
     raise MeasureError(
-        "model-not-found", f"{text} is a folder without an ONNX file", "name the model file itself"
+        "model-not-found",
+        f"{text} is a folder without an ONNX file, and without config.json and safetensors",
+        "name the model file itself",
     )
 
 

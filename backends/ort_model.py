@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import graph, models, precision
+from . import graph, hf, models, precision
 from .backend import Report
 from .configuration import Configuration
 from .errors import MeasureError
@@ -35,6 +35,7 @@ class OrtModel:
 
     def __init__(self) -> None:
         self._key: object = None
+        self._model: models.Model | None = None
         self._file: ModelFile | None = None
         self._graph: graph.Graph | None = None
 
@@ -45,6 +46,7 @@ class OrtModel:
         if wanted == self._key:
             return False
         self.close()
+        self._model = model
         self._file = _file(model, configuration, report)
         self._graph = graph.read(self._file.path)
         missing = graph.missing_weights(self._graph)
@@ -93,7 +95,10 @@ class OrtModel:
         given = file_shapes(configuration.options)
         if configuration.batch is None and given is None:
             configuration = replace(configuration, batch=self.file.batch)
-        return resolve(self.graph.inputs, configuration, given, flexible=self.file.flexible)
+        found = resolve(self.graph.inputs, configuration, given, flexible=self.file.flexible)
+        assert self._model is not None
+        hf.refuse_long(self._model, found.inputs)
+        return found
 
     def drop_file(self) -> None:
         """The session is made: a temporary file is needed no more."""
@@ -114,7 +119,8 @@ def _identity(model: models.Model, configuration: Configuration) -> object:
     calibrated = (options.seed, tuple(configuration.dims.items()), shapes) if target == "int8" else None
     if model.kind == "onnx" and model.path is not None:
         return (models.fingerprint(model.path), target if target == "fp16" else None, calibrated)
-    return (model, target, options.seed, options.weights, shapes, calibrated)
+    files = tuple(models.fingerprint(path) for path in models.contents(model))
+    return (model, files, target, options.seed, options.weights, shapes, calibrated)
 
 
 def _file(model: models.Model, configuration: Configuration, report: Report) -> ModelFile:
@@ -140,5 +146,5 @@ def _file(model: models.Model, configuration: Configuration, report: Report) -> 
         exported.temporary,
         exported.batch,
         exported=True,
-        flexible=model.kind != "pt2",
+        flexible=model.kind not in ("pt2", "hf"),
     )

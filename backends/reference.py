@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from . import agreement, boot, graph, models, torch_files
+from . import agreement, boot, graph, models, precision, torch_files
 from .backend import Backend, Input, Inputs, Loaded, versions
 from .configuration import Configuration, Options
 from .errors import MeasureError
@@ -131,6 +131,8 @@ def _configuration(
     smallcnn's file comes with infertop, so that it needs no torch. Every size is given, since the other backend may have
     names of its own for its axes.
     """
+    if model.kind == "engine":
+        raise MeasureError("reference-failed", "a built engine has no other form that the CPU could compute")
     options = configuration.options
     shipped = model.name == "smallcnn" and model.kind == "zoo" and options.weights is None
     file = model.kind == "onnx" or (shipped and util.find_spec("onnxruntime") is not None)
@@ -171,14 +173,10 @@ def _key(wanted: Configuration, options: Options, model: models.Model, loaded: L
 
 
 def _contents(model: models.Model) -> list[str]:
-    """The files that the model consists of."""
-    if model.path is None:
-        return []
-    folder = Path(model.path)
-    if folder.is_dir():
-        return [str(file) for file in sorted(folder.iterdir()) if file.suffix in (".json", ".safetensors")]
-    beside = graph.read(model.path).external if model.kind == "onnx" else []
-    return [model.path, *(str(folder.parent / name) for name in beside)]
+    """The files that the model consists of, those of a graph's weights included."""
+    if model.kind == "onnx" and model.path is not None:
+        return precision.files(graph.read(model.path))
+    return models.contents(model)
 
 
 def _compute(wanted: Configuration, options: Options, loaded: Loaded, path: Path) -> None:

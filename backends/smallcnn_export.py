@@ -11,7 +11,7 @@ def main() -> None:
     import torch
 
     example = torch.zeros(2, 3, 32, 32)
-    to_onnx(smallcnn().eval(), ((example,), {}), {id(example): [0]}, str(SMALLCNN), ["input"])
+    to_onnx(smallcnn().eval(), ((example,), {}), {id(example): {0: "batch"}}, str(SMALLCNN), ["input"])
     print(f"{SMALLCNN.name}: opset {OPSET}, {SMALLCNN.stat().st_size} bytes")
 
 

@@ -17,7 +17,7 @@ from .staged import Staged, refuse_path
 from .torch_module import Built
 from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
 
-DISTRIBUTIONS = ("torch", "torchvision", "numpy")
+DISTRIBUTIONS = ("torch", "torchvision", "transformers", "safetensors", "numpy")
 OPTIONS = ("channels_last",)
 """What `--backend-option` takes."""
 
@@ -54,7 +54,7 @@ class TorchEager:
         model = models.resolve(configuration.model, options.working_directory)
         self._torch = torch_module.runtime()
         zoo.import_for(model)
-        files = [path for path in (model.path, torch_files.weights_path(options)) if path]
+        files = [path for path in (*models.contents(model), torch_files.weights_path(options)) if path]
         key = (
             model,
             [models.fingerprint(path) for path in files],

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import factory, zoo
+from . import factory, hf, zoo
 from .backend import Input
 from .configuration import Configuration, Options
 from .errors import MeasureError
@@ -37,6 +37,8 @@ class Built:
     tables: dict[str, int] = field(default_factory=dict)
     program: Any = None  # the torch.export program, where the model is one
     native: str = "fp32"  # the precision in which it was made
+    model: Model | None = None
+    certain: frozenset[str] = frozenset()  # inputs whose tables the model's configuration tells
 
 
 def runtime() -> Any:
@@ -55,7 +57,7 @@ def build(model: Model, options: Options) -> Built:
     built = _build(model, options)
     types = {str(value.dtype) for value in built.module.parameters()}
     native = "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
-    return replace(built, native=native)
+    return replace(built, native=native, model=model)
 
 
 def _build(model: Model, options: Options) -> Built:
@@ -80,6 +82,10 @@ def _build(model: Model, options: Options) -> Built:
     if model.kind == "pt2":
         program, declared, call = load_program(model)
         return Built(program.module(), declared, call, flexible=False, program=program)
+    if model.kind == "hf":
+        module, declared, call, tables = hf.build(model)
+        certain = frozenset(tables)
+        return Built(module.eval(), declared, call, flexible=False, tables=tables, certain=certain)
     if model.kind == "factory":
         _seed(options.seed)
         module, example = factory.make(model.text, options)
@@ -101,7 +107,12 @@ def _seed(seed: int) -> None:
 
 def signature(built: Built, configuration: Configuration) -> Signature:
     """The inputs with every size known, in the module's own types (see `cast`)."""
-    return resolve(built.declared, configuration, file_shapes(configuration.options), flexible=built.flexible)
+    found = resolve(
+        built.declared, configuration, file_shapes(configuration.options), flexible=built.flexible
+    )
+    if built.model is not None:
+        hf.refuse_long(built.model, found.inputs)
+    return found
 
 
 def cast(inputs: Sequence[Input], precision: str) -> list[Input]:
@@ -168,7 +179,9 @@ def find_tables(torch: Any, built: Built, inputs: Sequence[Input], seed: int) ->
     wanted = [
         i
         for i in inputs
-        if i.dtype.startswith(("int", "uint")) and not any(w in i.name.lower() for w in _NO_RULE)
+        if i.dtype.startswith(("int", "uint"))
+        and i.name not in built.certain
+        and not any(w in i.name.lower() for w in _NO_RULE)
     ]
     if not wanted:
         return {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import hf
 from .configuration import Options
 from .errors import MeasureError
 from .models import ZOO, Model
@@ -54,6 +55,8 @@ def declared(model: Model) -> list[Declared]:
 
 def import_for(model: Model) -> None:
     """Import what the model needs besides torch, so that it counts as import and not as loading."""
+    if model.kind == "hf":
+        hf.runtime()
     if model.kind in ("zoo", "torchvision") and model.name != "smallcnn":
         _torchvision()
 
