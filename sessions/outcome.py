@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.errors import MeasureError
 from ..telemetry.stability import grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, run_intervals, throughput_bootstrap
-from . import response
+from . import response, tokens
 from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
 from .readings import Readings
@@ -85,6 +85,9 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "samples": samples,
         "duration_s": seconds,
         "throughput": throughput,
+        "tokens_per_s": tokens.per_second(
+            facts.loaded, facts.configuration.dims, facts.configuration.batch, measurement.requests, seconds
+        ),
         "throughput_ci95": _throughput(runner),
         "latency_ms": response.latency(service),
         "latency_ci95_ms": response.milliseconds(intervals),

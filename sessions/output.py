@@ -146,6 +146,7 @@ def _flat(result: Result) -> dict[str, object]:
         row[f"{stage}_mean_ms"] = (value or {}).get("mean")
     row |= {f"cold_start_{phase}_s": (result["cold_start_s"] or {}).get(phase) for phase in COLD_START}
     row |= {name: result[name] for name in _REST}
+    row["tokens_per_s"] = result.get("tokens_per_s")
     for name in ("max_rel", "mean_abs", "cosine", "top1", "within_band"):
         row[f"agreement_{name}"] = (result["agreement"] or {}).get(name)
     row["pareto"] = result.get("pareto")
@@ -225,6 +226,10 @@ def agreement_line(result: Result) -> str:
     return texts.line(name + found["reason"])
 
 
+def _tokens(result: Result) -> str:
+    return units.rate(result.get("tokens_per_s"))
+
+
 def control_line(result: Result) -> str:
     """That the split is approximate, where the plain call takes another time than the same steps one by one."""
     control = result.get("control") or {}
@@ -275,6 +280,7 @@ def _columns(
         columns += [("response " + _heading(name), cell(name, "response"), True) for name in ("p50", "p99")]
     columns += [
         ("samples/s", throughput, True),
+        *([("tokens/s", _tokens, True)] if any(r.get("tokens_per_s") for r in results) else []),
         ("n", lambda r: units.count(r["requests"]), True),
     ]
     if any(r["agreement"] for r in results):

@@ -213,3 +213,10 @@ def test_a_split_that_costs_time_itself_is_said() -> None:
     text = output.as_text(document(result(control=control)))
     assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in text
     assert "≈" not in output.as_text(document(result(control={**control, "marked": False})))
+
+
+def test_a_language_model_has_its_tokens_beside_its_samples() -> None:
+    text = output.as_text(document(result(tokens_per_s=51_200.0)))
+    assert "tokens/s" in text
+    assert "51 200" in text
+    assert "tokens/s" not in output.as_text(document(result()))
