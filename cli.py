@@ -470,6 +470,7 @@ def models() -> int:
     rows += [
         ("torchvision:NAME", "", "any classification model of torchvision, random weights"),
         ("FILE.onnx, DIRECTORY", "", "a model file, or a directory that holds one"),
+        ("DIRECTORY", "", "of transformers: config.json and safetensors"),
         (
             "package.module:factory",
             "",
