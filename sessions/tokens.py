@@ -23,7 +23,7 @@ def per_request(
     """
     for item in inputs:
         if item["name"] == "input_ids" and item["shape"]:
-            return math.prod(item["shape"])
+            return int(math.prod(item["shape"]))
     lengths = [size for name, size in dims.items() if is_length_name(name) and not _BEFORE.search(name)]
     return lengths[0] * (batch or 1) if len(lengths) == 1 else None
 

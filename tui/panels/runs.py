@@ -24,12 +24,18 @@ def all_runs(scene: Scene) -> list[RunView]:
     return runs
 
 
+def differs(run: RunView) -> bool:
+    """Whether its outputs lie outside the band of its precision: a wrong answer is never best."""
+    agreement = (run.result or {}).get("agreement")
+    return isinstance(agreement, dict) and agreement.get("within_band") is False
+
+
 def body(scene: Scene, width: int, height: int) -> list[Row]:
     runs = [run for run in all_runs(scene) if run.latency is not None or run.error is not None]
     if not runs:
         return said("runs stand here as they end, to be compared", width, height)
     runs = runs[-max(1, height - 1) :]
-    best = max((run.throughput for run in runs if run.throughput), default=None)
+    best = max((run.throughput for run in runs if run.throughput and not differs(run)), default=None)
     unit = unit_for(
         min(
             (run.latency.quantiles[0].value for run in runs if run.latency and run.latency.quantiles),
@@ -72,7 +78,9 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
             ]
         else:
             known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
-            ratio = "best" if run.throughput == best else change(run.throughput, best)
+            ratio: Cell = "best" if run.throughput == best else change(run.throughput, best)
+            if differs(run):
+                ratio = ("✕ differs", "bad")
             row += [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
             row += [number(run.requests), run.grade or UNKNOWN]
         rows.append(row)
