@@ -36,7 +36,7 @@ class Model:
     """What the person's text means."""
 
     text: str
-    kind: str  # "zoo", "torchvision", "factory", "onnx", "pt2", "engine" or "hf" (a directory of transformers)
+    kind: str  # "zoo", "torchvision", "factory", "onnx", "pt2", "engine", or "hf": a transformers directory
     path: str | None  # absolute, for files and directories
     name: str  # short title: without folder, suffix and prefix
 
