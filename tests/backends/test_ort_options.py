@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 
 import onnxruntime
 import pytest
-from infertop.backends import control, cuda, ort_options, ort_placement, ort_session
+from infertop.backends import control, cuda, loads, ort_cuda, ort_options, ort_placement, ort_session
 from infertop.backends.backend import Input
 from infertop.backends.bound import BoundSteps
+from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
-from infertop.backends.inputs import generate
+from infertop.backends.inputs import generate, make_sets
 from infertop.backends.overlapped import Lanes
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.fake_cuda import FakeCuda
@@ -138,6 +140,42 @@ def test_outputs_whose_size_follows_the_input_cannot_be_replayed(tmp_path: Path)
     )  # fmt: skip
     with pytest.raises(MeasureError, match="which a CUDA graph cannot follow"):
         replayed(path, [Input("x", "int64", (2, 6))], "pageable")
+
+
+class OnTheGpu(ort_cuda.OnnxRuntimeCuda):
+    """A session on the CPU that passes for the GPU's."""
+
+    def _create(self, configuration: Configuration) -> Any:
+        return onnxruntime.InferenceSession(self._model.file.path, providers=["CPUExecutionProvider"])
+
+    def _on_gpu(self) -> bool:
+        return True
+
+
+def test_the_plain_call_is_timed_beside_pageable_requests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
+    monkeypatch.setattr(ort_cuda, "BoundSteps", functools.partial(BoundSteps, kind="cpu"))
+    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement: None)
+    monkeypatch.setattr(control, "SECONDS", 0.01)
+    backend = OnTheGpu()
+    found: dict[str, Any] = {}
+    for path, load in (
+        ("pageable", "closed:1"),
+        ("pinned", "closed:1"),
+        ("pageable", "closed:2"),
+        ("device", "closed:1"),
+    ):
+        configuration = Configuration(
+            "onnxruntime-cuda", "smallcnn", "fp32", batch=2, device="cuda:0", data_path=path, load=load
+        )
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), loads.parse(load).slots)
+        found[f"{path} {load}"] = backend.control()
+    first = found.pop("pageable closed:1")
+    assert first["p50_ms"] > 0
+    assert first["interval"][0] <= first["difference"] <= first["interval"][1]
+    assert set(found.values()) == {None}
+    backend.close()
 
 
 class Clock:
