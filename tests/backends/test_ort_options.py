@@ -146,7 +146,10 @@ class OnTheGpu(ort_cuda.OnnxRuntimeCuda):
     """A session on the CPU that passes for the GPU's."""
 
     def _create(self, configuration: Configuration) -> Any:
-        return onnxruntime.InferenceSession(self._model.file.path, providers=["CPUExecutionProvider"])
+        options = ort_session.session_options(onnxruntime, {}, 1)
+        return onnxruntime.InferenceSession(
+            self._model.file.path, options, providers=["CPUExecutionProvider"]
+        )
 
     def _on_gpu(self) -> bool:
         return True
