@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..backends.errors import MeasureError
 from . import times
 from .history import SECOND
-from .records import End, Event, Run, Tick
+from .records import End, Event, Run, Tick, Verdict
 from .runs import UNKNOWN
 from .session import Session
 from .state import SessionState
@@ -30,7 +30,7 @@ class Mark:
     """Something that happened, for the timeline: an event, or the start of a run."""
 
     t: int  # ns, session time
-    kind: str  # "run", "event", "warn", "error"
+    kind: str  # "run", "event", "warn", "error", "verdict": another one stands from here on
     label: str = ""
     backend: str = ""  # of a run: its full name
     run: int = 0
@@ -237,6 +237,7 @@ class ReplaySource:
         if self._timeline is None or self._timeline[0] != session.size:
             marks = [_event_mark(t, event) for t, event in session.events]
             marks += [_run_mark(t, run) for t, run in session.runs if run.phase == "start"]
+            marks += _verdict_marks(session.verdicts)
             marks.sort(key=lambda mark: mark.t)
             self._timeline = (
                 session.size,
@@ -299,3 +300,14 @@ def _event_mark(t: int, event: Event) -> Mark:
 def _run_mark(t: int, run: Run) -> Mark:
     configuration = cleaned(run).configuration or UNKNOWN
     return Mark(t, "run", configuration.label, configuration.backend, run.run)
+
+
+def _verdict_marks(verdicts: Sequence[tuple[int, Verdict]]) -> list[Mark]:
+    """Where a verdict differs from the one before it in its run."""
+    found: list[Mark] = []
+    stands = (0, "")
+    for t, verdict in verdicts:
+        if (verdict.run, verdict.kind) != stands:
+            stands = (verdict.run, verdict.kind)
+            found.append(Mark(t, "verdict", cleaned(verdict).kind, run=verdict.run))
+    return found

@@ -190,6 +190,7 @@ class Server:
                 "command",
                 "the load is stopped" if engine.runner else "nothing was running",
                 command=command.id,
+                do="stop",
             )
             self._next = None
             self._sweeping.cancel("it was stopped")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..backends.errors import MeasureError
 from .history import SECOND, second_of
 from .reader import SUFFIX, Segment
-from .records import AnyRecord, Event, Header, Run
+from .records import AnyRecord, Event, Header, Run, Verdict
 from .runs import RECENT
 from .state import SessionState
 
@@ -138,6 +138,11 @@ class Session:
     def runs(self) -> list[tuple[int, Run]]:
         """(session time, run record), in order."""
         return [(o + r.t, r) for s, o in self.parts for _, r in s.marks if isinstance(r, Run)]
+
+    @property
+    def verdicts(self) -> list[tuple[int, Verdict]]:
+        """(session time, verdict), in order; one that stands is there every few seconds."""
+        return [(o + r.t, r) for s, o in self.parts for _, r in s.marks if isinstance(r, Verdict)]
 
     @property
     def gaps(self) -> list[tuple[int, int]]:

@@ -268,6 +268,8 @@ def _since_request(run: RunState | None, now: int) -> float | None:
 
 def _backend(probe: dict[str, Any]) -> BackendView:
     """One element of a `backends` event."""
-    texts = {name: str(probe.get(name) or "") for name in ("name", "short", "reason", "fix", "version")}
+    texts = {
+        name: str(probe.get(name) or "") for name in ("name", "short", "reason", "fix", "version", "device")
+    }
     usable = probe.get("usable")
     return BackendView(usable=usable if isinstance(usable, bool) else None, **texts)

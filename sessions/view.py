@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,10 @@ from ..backends.configuration import Configuration
 from .records import Event, Fault, Header, Metric, Verdict
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
+
+Heat = Callable[[int], np.ndarray]
+"""The newest columns of a history, at most as many as asked for, shape (columns, HEAT_BUCKETS): requests of each second by service latency,
+warm-up included. Decoded when it is called."""
 
 HEAT_LOWEST, HEAT_PER_DECADE, HEAT_BUCKETS = 1_000, 40, 320
 """The buckets of `History.heat`: logarithmic, from 1 µs to 100 s; what lies outside counts in the outermost."""
@@ -94,6 +98,7 @@ class BackendView:
     reason: str = ""
     fix: str = ""
     version: str = ""
+    device: str = ""  # where it measures when nobody names a device; empty: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +118,7 @@ class History:
     run: np.ndarray
     warm: np.ndarray
     metrics: np.ndarray
-    heat: np.ndarray | None = (
-        None  # shape (n, HEAT_BUCKETS): requests of the second by service latency, warm-up included; None: not kept
-    )
+    heat: Heat | None = None  # None: not kept
 
 
 @dataclass(frozen=True, slots=True)
