@@ -3,57 +3,76 @@
 from __future__ import annotations
 
 import functools
-from collections import deque
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..telemetry.histogram import Counts, index_of
+from ..telemetry.histogram import PLACES, Counts, index_of
 from .records import Tick
-from .view import HEAT_BUCKETS, HEAT_LOWEST, HEAT_PER_DECADE
+from .view import HEAT_BUCKETS, HEAT_LOWEST, HEAT_PER_DECADE, Heat
 
-_AT_ONCE = 120  # blobs, of about 60 µs each
+_NOTHING = np.zeros(HEAT_BUCKETS, np.uint32)
 _NAMES = ("service", "warmup")  # the warm-up's requests took their time too
+
+Blobs = tuple[str, ...]
 
 
 @functools.cache
-def _cuts() -> NDArray[np.int64]:
-    """The first place, among a histogram's counts, of each bucket but the lowest."""
+def _buckets() -> NDArray[np.int64]:
+    """The bucket of each place among a histogram's counts."""
     edges = HEAT_LOWEST * 10.0 ** (np.arange(1, HEAT_BUCKETS) / HEAT_PER_DECADE)
-    return index_of(np.ceil(edges).astype(np.int64))
+    cuts = index_of(np.ceil(edges).astype(np.int64))
+    return np.searchsorted(cuts, np.arange(PLACES), side="right")
 
 
 class HeatRing:
-    """Counts by column and bucket. Blobs wait, undecoded, until somebody looks: a fold over hours decodes none in vain."""
+    """The histograms of the last seconds, undecoded until a screen shows them: a seek decodes only what is then drawn."""
 
     def __init__(self, columns: int) -> None:
-        self._columns = columns
-        self._counts = np.zeros((columns, HEAT_BUCKETS), np.uint32)
-        self._waiting: deque[tuple[int, str]] = deque(maxlen=2 * columns)
+        self._blobs: list[Blobs] = [()] * columns
+        self._decoded: list[tuple[Blobs, NDArray[np.uint32]]] = [((), _NOTHING)] * columns
 
     def clear(self, second: int) -> None:
-        self._counts[second % self._columns] = 0
+        self._blobs[second % len(self._blobs)] = ()
 
     def add(self, second: int, tick: Tick) -> None:
         """Take a tick's histograms into its second."""
-        for name in _NAMES:
-            if tick.h is not None and (blob := tick.h.get(name)) is not None:
-                self._waiting.append((second, blob))
+        if tick.h:
+            self._blobs[second % len(self._blobs)] += tuple(
+                [blob for name in _NAMES if (blob := tick.h.get(name)) is not None]
+            )
 
-    def view(self, first: int, newest: int) -> NDArray[np.uint32]:
-        """A copy of the columns of these seconds, shape (seconds, HEAT_BUCKETS)."""
-        # The newest first, and no more than what a screen shows: after a seek the rest comes with the next looks.
-        for _ in range(min(len(self._waiting), _AT_ONCE)):
-            second, blob = self._waiting.pop()
-            if first <= second <= newest:
-                self._take(second, blob)
-        return self._counts[np.arange(first, newest + 1) % self._columns]
+    def view(self, first: int, newest: int) -> Heat:
+        """The columns of these seconds, as they are now, for whoever asks for the newest of them."""
+        places = [second % len(self._blobs) for second in range(first, newest + 1)]
+        return functools.partial(self._newest, places, [self._blobs[place] for place in places])
 
-    def _take(self, second: int, blob: str) -> None:
-        try:
-            counts = Counts.decode(blob)
-        except ValueError:
-            return  # the reader of the run says that a histogram is damaged
-        buckets = np.searchsorted(_cuts(), counts.index, side="right")
-        summed = np.bincount(buckets, counts.count, HEAT_BUCKETS)
-        self._counts[second % self._columns] += summed.astype(np.uint32)
+    def _newest(self, places: Sequence[int], known: Sequence[Blobs], columns: int) -> NDArray[np.uint32]:
+        begin = max(0, len(known) - columns)
+        shown = list(zip(places[begin:], known[begin:], strict=True))
+        fresh = [(place, blobs) for place, blobs in shown if self._decoded[place][0] != blobs]
+        counts = iter(_counts([blob for _, blobs in fresh for blob in blobs]))
+        made = {place: self._decode(place, blobs, counts) for place, blobs in fresh}
+        rows = [made[place] if place in made else self._decoded[place][1] for place, _ in shown]
+        return np.array(rows, np.uint32).reshape(len(rows), HEAT_BUCKETS)
+
+    def _decode(self, place: int, blobs: Blobs, counts: Iterator[Counts]) -> NDArray[np.uint32]:
+        """The row of these blobs, from the next of `counts`, kept for the next looks."""
+        row = np.zeros(HEAT_BUCKETS, np.uint32)
+        for part in itertools.islice(counts, len(blobs)):
+            row += np.bincount(_buckets()[part.index], part.count, HEAT_BUCKETS).astype(np.uint32)
+        self._decoded[place] = blobs, row
+        return row
+
+
+def _counts(blobs: Sequence[str]) -> list[Counts]:
+    """The counts of each blob; none of one that is damaged: the reader of the run says so."""
+    try:
+        return Counts.decode_all(blobs)
+    except ValueError:
+        if len(blobs) == 1:
+            return [Counts(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+        half = len(blobs) // 2
+        return _counts(blobs[:half]) + _counts(blobs[half:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -165,8 +167,8 @@ class HistoryRing:
         """p50 of the newest second: the median of its ticks' medians, each with the weight of its requests."""
         del self._medians[:-_TICKS_LIMIT]
         ordered = sorted(self._medians)
-        summed = np.cumsum([done for _, done in ordered])
-        return ordered[int(np.searchsorted(summed, summed[-1] / 2))][0]
+        summed = list(itertools.accumulate([done for _, done in ordered]))
+        return ordered[bisect_left(summed, summed[-1] / 2)][0]
 
     def recall(self, values: Sequence[float | int | None], t: int) -> None:
         """Take over the newest readings that a `key` record of time `t` knows, where none has been seen here."""

@@ -11,7 +11,7 @@ import base64
 import functools
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ HIGHEST = 3_600_000_000_000  # ns: 1 h
 DIGITS = 3
 
 _HALF_BITS = 10  # half of the 2,048 sub-buckets that 3 digits need
-_LENGTH = 33_792  # counts of an HdrHistogram(LOWEST, HIGHEST, DIGITS): (32 buckets + 1) * 1,024
+PLACES = 33_792
+"""Counts of an HdrHistogram(LOWEST, HIGHEST, DIGITS): (32 buckets + 1) * 1,024."""
 
 _OUTER = struct.Struct(">II")  # cookie, bytes of the compressed payload (HdrHistogram_py ENCODING.rst)
 _INNER = struct.Struct(
@@ -32,8 +33,8 @@ _INNER = struct.Struct(
 _OUTER_COOKIE = 0x1C849304
 _INNER_COOKIE = 0x1C849303
 _COOKIE_MASK = 0xFFFFFF0F  # the masked bits tell the width of a counter in older versions of the format
-_PAYLOAD_LIMIT = _INNER.size + _LENGTH * 9  # a counter takes at most 9 bytes
-_BATCH = 4096  # bytes of payloads decoded together: the arrays of more are large enough to be mapped anew each time
+_PAYLOAD_LIMIT = _INNER.size + PLACES * 9  # a counter takes at most 9 bytes
+_BATCH = 1 << 16  # bytes of payloads decoded together: more gains nothing, and the arrays grow with it
 _BLOB_LIMIT = 2 * _PAYLOAD_LIMIT  # base64 of what zlib could not shrink, with room
 
 Ints = NDArray[np.int64]
@@ -52,23 +53,30 @@ class Counts:
     @classmethod
     def decode(cls, blob: str | bytes) -> Counts:
         """Those of a V2 blob, as `Histogram.decode`, in half its time. Raises ValueError as that does."""
-        return cls(*_sparse(_payload(blob)))
+        return cls(*_sparse(_payload(blob))[:2])
 
     @classmethod
     def total(cls, blobs: Iterable[str | bytes]) -> Counts:
         """The sum of V2 blobs, many of them in little more time than one. Raises ValueError where one is
         none.
         """
-        summed = np.zeros(_LENGTH, np.int64)
-        batch: list[bytes] = []
-        for payload in map(_payload, blobs):
-            batch.append(payload)
-            if sum(map(len, batch)) >= _BATCH:
-                np.add.at(summed, *_sparse(*batch))
-                batch.clear()
-        np.add.at(summed, *_sparse(*batch))
+        summed = np.zeros(PLACES, np.int64)
+        for batch in _batches(map(_payload, blobs)):
+            index, count, _ = _sparse(*batch)
+            np.add.at(summed, index, count)
         index = np.flatnonzero(summed)
         return cls(index, summed[index])
+
+    @classmethod
+    def decode_all(cls, blobs: Iterable[str | bytes]) -> list[Counts]:
+        """Those of each V2 blob, many in a third of the time of one by one. Raises ValueError where one is none."""
+        found: list[Counts] = []
+        for batch in _batches(map(_payload, blobs)):
+            index, count, lengths = _sparse(*batch)
+            ends = np.cumsum(lengths).tolist()
+            parts = zip([0, *ends[:-1]], ends, strict=True)
+            found += [cls(index[start:end], count[start:end]) for start, end in parts]
+        return found
 
     def compact(self) -> Counts:
         return self
@@ -87,7 +95,7 @@ class Counts:
 @functools.cache
 def _lowest_values() -> Ints:
     """The smallest value of each index, ns, shape (33,792,)."""
-    index = np.arange(_LENGTH, dtype=np.int64)
+    index = np.arange(PLACES, dtype=np.int64)
     bucket = np.maximum((index >> _HALF_BITS) - 1, 0)
     values: Ints = (index - (bucket << _HALF_BITS)) << bucket
     values.flags.writeable = False
@@ -97,7 +105,7 @@ def _lowest_values() -> Ints:
 @functools.cache
 def _highest_values() -> Ints:
     """The largest value of each index, ns, shape (33,792,): what HdrHistogram reports for a quantile."""
-    index = np.arange(_LENGTH, dtype=np.int64)
+    index = np.arange(PLACES, dtype=np.int64)
     values: Ints = _lowest_values() + (1 << np.maximum((index >> _HALF_BITS) - 1, 0)) - 1
     values.flags.writeable = False
     return values
@@ -291,7 +299,7 @@ class Histogram:
         Raises ValueError for anything that is not a blob of this range and precision; no blob makes it
         allocate more than 1 MB.
         """
-        index, count = _sparse(_payload(blob))
+        index, count, _ = _sparse(_payload(blob))
         new = cls()
         if len(index):
             new._counts[index] = count
@@ -322,34 +330,58 @@ def _payload(blob: str | bytes) -> bytes:
     return data[_INNER.size :]
 
 
-def _sparse(*payloads: bytes) -> tuple[Ints, Ints]:
+def _batches(payloads: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The payloads in order, as many at a time as are decoded together."""
+    batch: list[bytes] = []
+    size = 0
+    for payload in payloads:
+        batch.append(payload)
+        size += len(payload)
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _sparse(*payloads: bytes) -> tuple[Ints, Ints, Ints]:
     """Index and count of each non-zero count of ZigZag LEB128 payloads, one payload after the other, where a
-    negative number is a run of zeros.
+    negative number is a run of zeros; and how many of them each payload has.
 
     A count of 2**55 or more would take the ninth byte; nothing real has it, and it is refused.
     """
-    payloads = tuple(filter(None, payloads))
-    if not payloads:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    lengths = np.zeros(len(payloads), np.int64)
+    sizes = np.array([len(payload) for payload in payloads], np.int64)
+    used = np.flatnonzero(sizes)
+    if not len(used):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), lengths
     data = np.frombuffer(b"".join(payloads), np.uint8)
-    lasts = np.cumsum([len(payload) for payload in payloads]) - 1
-    ends = np.flatnonzero(data < 0x80)
-    starts = np.concatenate(([0], ends[:-1] + 1))
-    widths = ends - starts + 1
-    if (data[lasts] >= 0x80).any() or int(widths.max()) > 8:
+    lasts = np.cumsum(sizes[used]) - 1
+    goes_on = data >= 0x80
+    ends = np.flatnonzero(~goes_on)
+    if goes_on[lasts].any():
         raise ValueError("not a histogram: a count is cut off or too large")
-    place = np.arange(len(data)) - np.repeat(starts, widths)
-    bits = (data & 0x7F).astype(np.int64) << (7 * place)
-    zigzag = np.add.reduceat(bits, starts)
+    starts = np.zeros_like(ends)
+    np.add(ends[:-1], 1, out=starts[1:])
+    widths = ends - starts + 1
+    widest = int(widths.max())
+    if widest > 8:
+        raise ValueError("not a histogram: a count is cut off or too large")
+    zigzag = (data[starts] & 0x7F).astype(np.int64)
+    longer = np.flatnonzero(widths > 1)  # few: most counts fit into one byte
+    for place in range(1, widest):
+        zigzag[longer] |= (data[starts[longer] + place] & 0x7F).astype(np.int64) << (7 * place)
+        longer = longer[widths[longer] > place + 1]
     numbers: Ints = (zigzag >> 1) ^ -(zigzag & 1)
-    steps = np.where(numbers < 0, -numbers, 1)
+    steps = np.maximum(-numbers, 1)
     firsts = np.concatenate(([0], np.searchsorted(ends, lasts[:-1]) + 1))  # the first number of each payload
-    if int(steps.max()) > _LENGTH or int(np.add.reduceat(steps, firsts).max()) > _LENGTH:
+    if int(steps.max()) > PLACES or int(np.add.reduceat(steps, firsts).max()) > PLACES:
         raise ValueError("not a histogram: it has more counts than its range")
-    full = numbers > 0
+    full = np.flatnonzero(numbers > 0)
     count = numbers[full]
-    if float(count.astype(np.float64).sum()) >= 2.0**62:
+    if float(count.sum(dtype=np.float64)) >= 2.0**62:
         raise ValueError("not a histogram: its counts do not add up")
-    index = np.cumsum(steps) - steps
-    index -= np.repeat(index[firsts], np.diff(np.append(firsts, len(numbers))))
-    return index[full], count
+    lengths[used] = np.diff(np.searchsorted(full, np.append(firsts, len(numbers))))
+    places = np.cumsum(steps) - steps
+    index = places[full] - np.repeat(places[firsts], lengths[used])
+    return index, count, lengths

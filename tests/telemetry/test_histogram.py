@@ -238,6 +238,20 @@ def test_the_total_of_blobs_is_the_sum_of_their_histograms() -> None:
     assert Counts.total([]).n == 0
 
 
+def test_blobs_decoded_together_are_what_each_is_alone() -> None:
+    generator = np.random.default_rng(5)
+    parts = []
+    for k in range(90):
+        part = Histogram()
+        part.record(generator.lognormal(14, 0.4, k * 40).astype(np.int64))  # the first is empty
+        parts.append(part)
+    blobs = [part.encode() for part in parts]
+    for one, part in zip(Counts.decode_all(blobs), parts, strict=True):
+        assert np.array_equal(one.index, part.compact().index)
+        assert np.array_equal(one.count, part.compact().count)
+    assert Counts.decode_all([]) == []
+
+
 def test_a_total_with_something_that_is_no_blob_is_refused() -> None:
     with pytest.raises(ValueError, match="not a histogram"):
         Counts.total([Histogram().encode(), "HISTFAAA"])

@@ -179,7 +179,9 @@ def history(
         columns.append(np.clip(values, 0, 100 if metric.unit == "%" else None))
     metrics = np.column_stack(columns)
     done = np.where(np.isfinite(middle), 1e9 / np.nan_to_num(middle, nan=1e9), 0).astype(int)
-    return History(np.arange(seconds), middle, worst, done, runs, np.isfinite(middle), metrics, heat)
+    return History(
+        np.arange(seconds), middle, worst, done, runs, np.isfinite(middle), metrics, lambda n: heat[-n:]
+    )
 
 
 EVENTS = (

@@ -72,7 +72,8 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         return said(waiting_for(scene), width, height)
     plot = width - LABELS
     strip = 0
-    if height >= _HEAT_FROM and history.heat is not None and np.any(history.heat):
+    counts = history.heat(plot) if height >= _HEAT_FROM and history.heat is not None else None
+    if counts is not None and np.any(counts):
         strip = max(3, height // 3)
     rows = height - 1 - strip
     found = marks(scene, plot)
@@ -91,16 +92,13 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     axis: Row = ((label(0.0), "dim"), ("└", "frame"))
     out.append((*axis, *seconds_axis(plot, [(column, name) for _, column, name in found], scene.glyphs)))
     if strip:
-        out += _heat(scene, plot, strip, begins)
+        out += _heat(scene, np.asarray(counts, float), plot, strip, begins)
     return out
 
 
-def _heat(scene: Scene, width: int, height: int, begins: Sequence[int]) -> list[Row]:
+def _heat(scene: Scene, counts: np.ndarray, width: int, height: int, begins: Sequence[int]) -> list[Row]:
     """The strip over the buckets that hold anything, its fastest and slowest written beside it."""
-    counts = scene.view.history.heat
-    assert counts is not None
-    skipped = max(0, len(counts) - width)
-    counts = np.asarray(counts[skipped:], float)
+    skipped = len(scene.view.history.second) - len(counts)
     used = np.flatnonzero(counts.sum(axis=0))
     first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
     # Whole buckets a row, so that a row's bounds can be named.
