@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration, Options
-from infertop.sessions.records import Fault, Verdict
+from infertop.sessions.records import Event, Fault, Verdict
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
@@ -145,7 +145,15 @@ def test_an_open_loop_shows_its_response_its_backlog_and_when_it_has_no_end() ->
 
 def test_a_fallback_is_said() -> None:
     run = synthetic.run(fallback="12 of 49 nodes run on the CPU")
-    assert "▲ 12 of 49 nodes run on the CPU" in screen(synthetic.view(run=run))[3]
+    lines = screen(synthetic.view(run=run))
+    assert "▲ FALLBACK  12 of 49 nodes run on the CPU" in lines[2]
+    assert "8 939 samples/s measured all the same" in lines[3]
+    other = Verdict(t=1, run=1, kind="cpu", confidence=0.8, text="computing takes 93 %")
+    lines = screen(synthetic.view(run=run, verdict=other))
+    assert "FALLBACK  12 of 49" in lines[2]
+    assert "cpu  computing takes 93 %" in lines[3]
+    warming = synthetic.run(phase="warmup", n=0, fallback="12 of 49 nodes run on the CPU")
+    assert "FALLBACK  12 of 49" in screen(synthetic.view(run=warming))[3]
 
 
 def test_the_gpu_that_is_shown_is_the_runs() -> None:
@@ -209,8 +217,14 @@ def test_a_load_that_was_stopped_is_no_failure() -> None:
         error=Fault("stopped", "stopped while loading the model", "press r to start it again"),
     )
     lines = screen(synthetic.view(run=run))
-    assert "STOPPED" in lines[2]
-    assert "press r" in lines[3]
+    assert "STOPPED · r or x starts again" in lines[2]
+    assert "stopped while loading the model" in lines[3]
+    measured = synthetic.run(phase="end")
+    stop = Event(t=1, kind="command", text="the load is stopped", run=1, data={"do": "stop"})
+    lines = screen(synthetic.view(run=measured, events=(stop,)))
+    assert "STOPPED · r or x starts again" in lines[2]
+    assert "8 939 samples/s over" in lines[3]
+    assert "DONE" in screen(synthetic.view(run=measured))[2]
 
 
 @pytest.mark.parametrize(

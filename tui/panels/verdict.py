@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from ...sessions.records import Verdict
 from ...sessions.view import RunView, View
-from ..naming import differences, short_backend
+from ..jobs import Job, going, outcome, stopped
+from ..naming import differences, facts, short_backend
 from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
 from ..render.meter import meter
 from ..render.numbers import count, number, seconds, span
 from ..scene import Message, Scene, baseline, shown_run
+from .diagnosis import diagnosis, key_for, pressing
 from .states import PHASE_WORDS
 
-_WAITING_S = 0.5  # s without a request from which it is said: two ticks
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
-
-_KEYS = {"data-path": "d", "precision": "p", "batch-up": "b"}  # of the actions that a verdict advises
 
 _STEPS = ("import", "load", "warmup", "measure")
 _STEP_NAMES = {"warmup": "warm-up"}
@@ -40,10 +38,10 @@ def verdict(scene: Scene, width: int) -> list[Row]:
             "q leaves; infertop starts a new session" if scene.live else "",
             width,
         )
-    if run is not None and run.error is not None and run.error.kind == "stopped":
-        return _lines(
-            ("■ STOPPED", "two-strong"), run.error.message, run.error.fix if scene.live else "", width
-        )
+    if (job := going(view)) is not None:
+        return _going(scene, job, run, width)
+    if run is not None and view.state == "live" and stopped(view, run):
+        return _stopped(scene, run, width)
     if (failed := just_failed(view)) is not None and run is not None:
         assert failed.error is not None
         more = "o: its output" if failed.error.detail else ""
@@ -60,6 +58,8 @@ def verdict(scene: Scene, width: int) -> list[Row]:
         more = "o: its output" if run.error.detail else ""
         fix = " · ".join(part for part in (run.error.fix, more) if part)
         return _lines(("✕ FAILED", "bad"), f"{name}: {run.error.message}", fix, width)
+    if (found := outcome(view)) is not None and view.state == "live":
+        return _outcome(scene, found, width)
     if run is None:
         if view.state == "waiting":
             return _lines(("○ STARTING", "one-strong"), "the engine is starting", "", width)
@@ -71,10 +71,10 @@ def verdict(scene: Scene, width: int) -> list[Row]:
     if view.state == "ended":
         return _lines(("■ ENDED", "one-strong"), _result(run), "the session was closed in order", width)
     if run.phase == "end":
-        again = "r measures it again, a digit another backend" if scene.live else ""
+        again = "r or x measures it again, a digit another backend" if scene.live else ""
         return _lines(("■ DONE", "one-strong"), _result(run), again, width)
-    if view.verdict is not None:
-        return _diagnosis(scene, width)
+    if view.verdict is not None or run.fallback:
+        return diagnosis(scene, run, width)
     return _measuring(scene, run, width)
 
 
@@ -116,6 +116,50 @@ def _result(run: RunView) -> str:
     return f"{number(run.throughput)} samples/s over {span(run.measured_s)}, n {count(run.requests)}"
 
 
+def _stopped(scene: Scene, run: RunView, width: int) -> list[Row]:
+    """That nothing is measured because a person wanted it so, and the way back."""
+    head: Row = ((" ■ STOPPED", "two-strong"),)
+    if scene.live:
+        head = (*head, (" · ", "dim"), ("r", "key"), (" or ", "dim"), ("x", "key"), (" starts again", "dim"))
+    done = run.error.message if run.error is not None else _result(run)
+    return [fit(head, width), fit(((f"   {clean(done)}", "text"),), width)]
+
+
+def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]:
+    """How far a proof or a sweep is, and what it does just now."""
+    word = "PROVING" if job.kind == "proof" else "SWEEP"
+    text = job.text.removeprefix("proving ").removeprefix("proof: ")
+    right: Row = ((f"{job.done} of {job.total} ", "strong"),) if job.total else EMPTY
+    if job.kind == "sweep":
+        left = "" if job.left_s is None else f", about {span(job.left_s)} left"
+        text = f"{job.done} of {job.total} measured{left}"
+        right = EMPTY
+    right = (*meter(float(job.done), float(max(1, job.total)), 12, scene.glyphs), (" ", "text"), *right)
+    if scene.live:
+        right = (*right, ("x", "key"), (" cancels ", "dim"))
+    head: Row = ((f" ◆ {word}", "one-strong"), (f"  {clean(text)}", "text"))
+    second: Row = EMPTY
+    if run is not None:
+        c = run.configuration
+        phase = PHASE_WORDS.get(run.phase, clean(run.phase))
+        what = " · ".join([short_backend(scene.view, c), *facts(c)[1:]])
+        elapsed = seconds(max(0, scene.view.now - run.phase_since) / 1e9)
+        second = ((f"   now {phase} ", "dim"), (what, "text"), (f"  {elapsed}", "dim"))
+    return [spread(head, right, width), fit(second, width)]
+
+
+def _outcome(scene: Scene, job: Job, width: int) -> list[Row]:
+    """What a proof or a sweep has found, until something else is chosen."""
+    fix = ""
+    if job.kind == "sweep":
+        fix = "c compares runs; r or x goes on with what was measured before" if scene.live else ""
+    elif job.verdict == "helps" and (key := key_for(scene, job.action, job.value)):
+        fix = f"{key} takes it"
+    word = "PROOF" if job.kind == "proof" else "SWEEP"
+    look = "one-strong" if job.well else "two-strong"
+    return _said(((f" ◆ {word}  ", look),), job.text, fix, width, "text", "dim")
+
+
 def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
     """A switch on its way: what it does, for how long, and what is still to come."""
     view = scene.view
@@ -138,7 +182,10 @@ def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
             (f" {run.progress * 100:.0f} %", "text"),
         )
     cancel: Row = (("esc", "key"), (" cancels ", "dim")) if scene.live else EMPTY
-    return [spread(first, cancel, width), fit(_steps(scene, run), width)]
+    second = _steps(scene, run)
+    if run.fallback:
+        second = (("   ▲ FALLBACK", "two-strong"), (f"  {clean(run.fallback)}", "text"))
+    return [spread(first, cancel, width), fit(second, width)]
 
 
 def _steps(scene: Scene, run: RunView) -> Row:
@@ -162,17 +209,13 @@ def _measuring(scene: Scene, run: RunView, width: int) -> list[Row]:
     if run.throughput is not None:
         head = (*head, (number(run.throughput), "strong"), (" samples/s", "text"))
     head = (*head, (f"  for {span(run.measured_s)}", "text"))
-    if waiting := _waiting(view):
-        head = (*head, ("  ", "text"), *waiting)
+    if said := pressing(view, run):
+        head = (*head, ("  ", "text"), *said)
     if run.drops:
         head = (*head, (f"  {count(run.drops)} records dropped", "two"))
     right: Row = EMPTY
     if run.note:
         right = ((clean(run.note) + " ", "dim"),)
-    if run.backlog:
-        head = (*head, (f"  backlog {count(run.backlog)}", "two"))
-    if run.fallback:
-        return [spread(head, right, width), fit(((f"   ▲ {clean(run.fallback)}", "two"),), width)]
     if run.grade is not None:
         second = f"{grade_words(run.grade)}: {', '.join(clean(r) for r in run.grade_reasons)}".rstrip(": ")
     elif run.latency is not None:
@@ -180,42 +223,6 @@ def _measuring(scene: Scene, run: RunView, width: int) -> list[Row]:
     else:
         second = "the first requests are under way"
     return [spread(head, right, width), fit((("   " + second, "dim"),), width)]
-
-
-def _diagnosis(scene: Scene, width: int) -> list[Row]:
-    """The bottleneck, its evidence, and the key that tries the remedy."""
-    found = scene.view.verdict
-    assert found is not None
-    head: Row = (
-        (" ▲ ", "two-strong"),
-        (clean(found.kind).upper(), "two-strong"),
-        (f"  {clean(found.text)}", "text"),
-    )
-    advice = clean(str(found.advice.get("text", ""))) if found.advice else ""
-    key = _key_of(scene, found)
-    second: Row = (
-        (("   → ", "dim"), (f"{key} " if key else "", "key"), (advice, "strong")) if advice else EMPTY
-    )
-    return [fit(head, width), spread(second, _waiting(scene.view), width)]
-
-
-def _key_of(scene: Scene, found: Verdict) -> str:
-    """The key that tries the advice."""
-    advice = found.advice or {}
-    action, value = str(advice.get("action", "")), advice.get("value")
-    if not scene.live:
-        return ""
-    if action == "backend":
-        names = [backend.name for backend in scene.view.backends]
-        return str(names.index(value) + 1) if value in names[:9] else ""
-    return _KEYS.get(action, "")
-
-
-def _waiting(view: View) -> Row:
-    """How long no request has been completed, once that is worth saying."""
-    if view.since_request is None or view.since_request < _WAITING_S:
-        return EMPTY
-    return ((f"waiting {view.since_request:.1f} s ", "two-strong"),)
 
 
 def compared(scene: Scene) -> str:
