@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from .errors import MeasureError
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     # Probes import this module in interpreters that may lack numpy, which backend.py needs.
     from .backend import Backend
 
@@ -78,6 +80,8 @@ BACKENDS: tuple[BackendInfo, ...] = (
 
 def all_backends() -> tuple[BackendInfo, ...]:
     """Ours, then those that other distributions offer by entry points, by name. Nothing is imported."""
+    from importlib import metadata  # 20 ms, which a screen's first paint need not wait for
+
     names = {info.name for info in BACKENDS}
     found = metadata.entry_points(group=ENTRY_POINTS)
     others = {entry.name: entry for entry in found if entry.name not in names}

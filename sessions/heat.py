@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..telemetry.histogram import PLACES, Counts, index_of
 from .records import Tick
 from .view import HEAT_BUCKETS, HEAT_LOWEST, HEAT_PER_DECADE, Heat
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 _NOTHING = np.zeros(HEAT_BUCKETS, np.uint32)
 _NAMES = ("service", "warmup")  # the warm-up's requests took their time too

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .heat import HeatRing
 from .records import Metric, Tick
 from .view import History
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 COLUMNS = 600
 _TICKS_LIMIT = 64  # of one second that a median is taken of

@@ -13,10 +13,13 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 LOWEST = 1
 HIGHEST = 3_600_000_000_000  # ns: 1 h
@@ -37,7 +40,7 @@ _PAYLOAD_LIMIT = _INNER.size + PLACES * 9  # a counter takes at most 9 bytes
 _BATCH = 1 << 16  # bytes of payloads decoded together: more gains nothing, and the arrays grow with it
 _BLOB_LIMIT = 2 * _PAYLOAD_LIMIT  # base64 of what zlib could not shrink, with room
 
-Ints = NDArray[np.int64]
+Ints: TypeAlias = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,12 +11,14 @@ import functools
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .histogram import Counts, Histogram, lowest_of, value_of
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 MIN_BLOCKS = 10

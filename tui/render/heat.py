@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .cells import Glyphs, Row
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 SHADES = ("heat0", "heat1", "heat2", "heat3", "heat4")
 _BLOCKS = np.array([ord(c) for c in " ░▒▓█"])
