@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .cells import Glyphs, Row
 if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
     from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+Values: TypeAlias = "NDArray[np.float64]"
 
 _LEVELS = 4  # per cell; 8 in a graph of one row, which has blocks instead of braille
 _FILL = np.array(
