@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ..backends.configuration import Configuration
 from ..sessions.view import View
+from .compare import candidates
+from .jobs import going
+from .panels.hardware import gpus
 
 LIVE, REPLAY = "live", "replay"
 BOTH = (LIVE, REPLAY)
@@ -109,9 +112,40 @@ def _has_verdict(situation: Situation) -> str:
     return "" if situation.view.verdict is not None else "there is no verdict yet"
 
 
+def _prove(situation: Situation) -> str:
+    """Why the advice cannot be put to the proof."""
+    view, run = situation.view, situation.view.run
+    if problem := _idle(situation):
+        return problem
+    if run is None or run.phase != "measure":
+        return "nothing is being measured: r starts a run"
+    advice = view.verdict.advice if view.verdict is not None else None
+    return "" if advice and advice.get("action") else "there is no advice to prove; v shows the evidence"
+
+
+def _sweep(situation: Situation) -> str:
+    return _needs_model(situation) or _needs_backends(situation) or _idle(situation)
+
+
+def _idle(situation: Situation) -> str:
+    job = going(situation.view)
+    return "" if job is None else f"a {job.kind} is going on: x cancels it"
+
+
+def _compare(situation: Situation) -> str:
+    return "" if candidates(situation.view) else "there is no other run with results to compare with"
+
+
+def _gpus(situation: Situation) -> str:
+    found = gpus(situation.view)
+    if not found:
+        return "this session has no GPU"
+    return "" if len(found) > 1 else "there is one GPU"
+
+
 def _is_loading(situation: Situation) -> str:
     run = situation.view.run
-    if run is None or run.phase in ("measure", "end"):
+    if going(situation.view) is None and (run is None or run.phase in ("measure", "end")):
         return "nothing is being loaded"
     return ""
 
@@ -141,6 +175,16 @@ ACTIONS: tuple[Action, ...] = (
         _needs_backends,
         palette=False,
     ),
+    Action(
+        "prove",
+        ("enter",),
+        "Enter",
+        "prove the advice: now and the remedy in turns, then the change",
+        "prove",
+        "measure",
+        (LIVE,),
+        _prove,
+    ),
     Action("batch-up", ("b",), "b", "double the batch", "batch", "measure", (LIVE,), _more),
     Action("batch-down", ("B",), "B", "halve the batch", "", "measure", (LIVE,), _less),
     Action("precision", ("p",), "p", "next precision", "prec", "measure", (LIVE,), _precision),
@@ -163,12 +207,22 @@ ACTIONS: tuple[Action, ...] = (
         "cancel",
         ("escape",),
         "esc",
-        "cancel what is being loaded",
+        "cancel what is being loaded, a proof or a sweep",
         "",
         "measure",
         (LIVE,),
         _is_loading,
         palette=False,
+    ),
+    Action(
+        "sweep",
+        ("S",),
+        "S",
+        "measure several configurations in turn (says how long, asks)",
+        "sweep",
+        "measure",
+        (LIVE,),
+        _sweep,
     ),
     Action("record", ("R",), "R", "recording on or off (asks)", "", "measure", (LIVE,), _has_header),
     Action("play", ("space",), "space", "play or pause", "play", "replay", (REPLAY,)),
@@ -197,6 +251,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("end", ("G", "end"), "G End", "go to the end and follow it", "end", "replay", (REPLAY,)),
     Action("freeze", ("space",), "space", "freeze the view; measuring goes on", "freeze", "view", (LIVE,)),
     Action("window", ("w",), "w", "percentiles of the last 30 s or of the whole run", "window"),
+    Action("compare", ("c",), "c", "compare with another run of the session", "compare", objection=_compare),
+    Action("gpu", ("tab",), "tab", "the next GPU in the GPU's panels", "GPU", objection=_gpus),
     Action("evidence", ("v",), "v", "the evidence of the verdict", "evidence", objection=_has_verdict),
     Action("events", ("e",), "e", "all events", "events", objection=_has_events),
     Action("output", ("o",), "o", "what the runtime printed when a run failed", "", objection=_has_output),
@@ -258,6 +314,8 @@ def _shown(action: Action, view: View) -> str:
 
 
 def _short(action: Action, view: View) -> str:
+    if action.id == "load" and going(view) is not None:
+        return "cancel"
     if action.id == "load" and (view.run is None or view.run.phase == "end"):
         return "start"
     return action.short

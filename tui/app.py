@@ -14,13 +14,14 @@ from textual.theme import Theme
 
 from ..backends.errors import MeasureError
 from ..sessions.view import View
-from . import playback, screens
+from . import dialogs, playback, screens
 from .actions import DIGITS, Situation, bound, footer, named
 from .background import Background
 from .control import Control
 from .dashboard import Dashboard
 from .driver import driver_class
 from .overlays import Overlay
+from .panels.hardware import gpus, shown_gpu
 from .port import SessionPort, nothing
 from .render.cells import ASCII, BRAILLE
 from .scene import Message, Scene
@@ -49,6 +50,7 @@ class InfertopApp(App[int], inherit_bindings=False):
         self.failure: Message | None = None
         self.frozen: View | None = None
         self.whole = False
+        self.gpu = ""  # the GPU asked for; empty: the run's
         self.look = default_theme(self.console.color_system)
         self.glyphs = default_glyphs()
         self.lookups = Background("infertop-lookups")
@@ -79,7 +81,7 @@ class InfertopApp(App[int], inherit_bindings=False):
             driver.hung_up = lambda: self.exit(129, return_code=129)
         self._poll()
         if self._choose:
-            screens.choose_model(self)
+            dialogs.choose_model(self)
         self.set_interval(POLL_S, self._poll)
 
     def _catch_signals(self) -> None:
@@ -157,6 +159,7 @@ class InfertopApp(App[int], inherit_bindings=False):
             message=self.message,
             footer=footer(self.situation()),
             whole=self.whole,
+            gpu=self.gpu,
             frozen=self.frozen is not None,
             slow_link=self._painted < self._slow_until,
             live=self.port.live,
@@ -235,10 +238,17 @@ class InfertopApp(App[int], inherit_bindings=False):
             return control.data_path(view)
         if name == "again":
             return control.again(view)
+        if name == "prove":
+            return control.prove(view)
         return control.load(view)
 
     def toggle_freeze(self) -> None:
         self.frozen = None if self.frozen is not None else self.view
+
+    def next_gpu(self) -> None:
+        """Show the next GPU in the GPU's panels."""
+        found = gpus(self.view)
+        self.gpu = found[(found.index(shown_gpu(self.view, self.gpu)) + 1) % len(found)]
 
     def toggle_glyphs(self) -> None:
         self.glyphs = BRAILLE if self.glyphs.ascii else ASCII

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..sessions.commands import Verb
+from ..sessions.records import Event
 from ..sessions.view import View
 from .actions import BATCH_LIMIT, Situation
 from .background import Background
+from .jobs import going
 from .naming import short_backend
 from .port import SessionPort
 from .scene import Message
@@ -24,8 +27,8 @@ class Control:
         self._background = Background("infertop-commands")
         self._asked: Configuration | None = None
         self._since = -1  # number of the run that was present when it was asked for
-        self._ids: set[str] = set()
-        self._seen = -1  # t of the newest event that was looked at
+        self._waiting: dict[str, Callable[[Event], None]] = {}  # who gets the answer to a command
+        self._events: tuple[Event, ...] = ()
         self.message: Message | None = None
 
     def situation(self, view: View) -> Situation:
@@ -42,21 +45,28 @@ class Control:
             return self._asked
         return view.run.configuration if view.run is not None else None
 
-    def watch(self, view: View) -> bool:
-        """Take note of a new picture: what was asked for has arrived, or was refused. True where there is a message."""
+    def watch(self, view: View) -> None:
+        """Take note of a new picture: what was asked for has arrived, or was refused."""
         if self._asked is not None and view.run is not None and view.run.run > self._since:
             same = view.run.configuration.backend == self._asked.backend or not self._asked.backend
             if same and view.run.phase in ("measure", "end"):
                 self._asked = None
-        answer = None
-        for event in view.events:
-            if event.t > self._seen and event.id in self._ids and event.level != "info":
-                answer = Message(event.text, str(event.data.get("fix", "")), event.level)
-                self._asked = None
-        if view.events:
-            self._seen = max(self._seen, view.events[-1].t)
-        self.message = answer or self.message
-        return answer is not None
+        self._events = view.events
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Answers to those who wait for them; the first event of a command's id is its answer."""
+        if not self._waiting:
+            return
+        for event in self._events:
+            if event.id is not None and (answer := self._waiting.pop(event.id, None)) is not None:
+                answer(event)
+
+    def _answered(self, event: Event) -> None:
+        """A command that was refused is said."""
+        if event.level != "info":
+            self.message = Message(event.text, str(event.data.get("fix", "")), event.level)
+            self._asked = None
 
     def backend(self, view: View, number: int) -> Message | None:
         """Switch to the backend with this digit; one that cannot be used says why, and what to do."""
@@ -116,6 +126,8 @@ class Control:
 
     def load(self, view: View) -> Message | None:
         """Stop what runs or loads; start it where it has stopped."""
+        if (job := going(view)) is not None:
+            return self._send(view, "stop", None, f"cancelling the {job.kind}")
         stopped = view.run is None or view.run.phase == "end"
         return self._send(
             view,
@@ -123,6 +135,34 @@ class Control:
             None,
             "starting the load" if stopped else "stopping the load",
         )
+
+    def prove(self, view: View) -> Message | None:
+        """Put the advice to the proof; how far that is stands in the session's events."""
+        return self._send(view, "prove", None, "proving the advice")
+
+    def sweep(
+        self,
+        configurations: Sequence[Configuration],
+        answer: Callable[[str, str, Mapping[str, Any]], None],
+        *,
+        dry: bool,
+    ) -> None:
+        """Ask how long a sweep takes, or begin it; `answer` gets what the engine says to it: level, sentence and data."""
+
+        def sent(name: str | None, error: MeasureError | None) -> None:
+            if error is not None:
+                answer("error", f"{error.message}; {error.fix}", {})
+            elif name is not None:
+                self._expect(name, lambda event: answer(event.level, event.text, event.data))
+
+        if not dry:
+            self._asked = None
+        self._background.do(lambda: self._port.sweep(configurations, dry=dry), sent)
+
+    def _expect(self, name: str, answer: Callable[[Event], None]) -> None:
+        """The answer to this command is wanted; it may be there already."""
+        self._waiting[name] = answer
+        self._hand_out()
 
     def model(self, view: View, configuration: Configuration) -> Message | None:
         return self._configure(view, configuration, f"loading {configuration.model}")
@@ -143,7 +183,7 @@ class Control:
                 self._asked = None
                 self.message = Message(error.message, error.fix, "error")
             elif name is not None:
-                self._ids.add(name)
+                self._expect(name, self._answered)
 
         self._background.do(lambda: self._port.send(verb, configuration), sent)
         if configuration is not None and view.run is not None and view.run.phase == "measure":

@@ -29,6 +29,18 @@ _MEANINGS = (
         "heat",
         "under the graph: a column a second, slow above fast, darker where more of the second's requests lie",
     ),
+    (
+        "at depth n",
+        "with n requests in flight a request's latency holds its wait for those before it: compare throughput",
+    ),
+    (
+        "response",
+        "of an open loop: from when a request was due until it was complete; backlog: due, not yet issued",
+    ),
+    (
+        "timeline",
+        "of a replay: ┊ a run begins, ◆ another verdict, ▴ a warning, ✕ an error, · any other event",
+    ),
     ("curve", "latency over percentiles, a decade of the tail a step; grey is the run before"),
     ("–", "not known; its reason stands beside it. 0 is always a reading"),
 )

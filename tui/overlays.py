@@ -56,7 +56,7 @@ class Pager:
         if key in moves:
             self._top = top + moves[key]
             return False
-        return key in ("escape", "q", "enter", "question_mark", "h", "f1", "e", "o", "ctrl+q")
+        return key in ("escape", "q", "enter", "question_mark", "h", "f1", "e", "o", "c", "v", "ctrl+q")
 
     def paste(self, text: str) -> None:
         """A text takes nothing in."""
@@ -100,6 +100,7 @@ class Picker:
     index: int = 0
     problem: tuple[str, str] = ("", "")  # a sentence and what to do
     busy: str = ""
+    lines: Sequence[str] = ()  # shown above the list, as many as there is room for
     _top: int = field(default=0, repr=False)
 
     def found(self) -> list[Choice]:
@@ -126,6 +127,7 @@ class Picker:
         if self.hint and not self.query and not sentence:
             rows.append(((self.hint, "dim"),))
         rows.append(EMPTY)
+        rows += self._above(inner, height - len(rows) - len(self.choices) - 5)
         room = max(3, min(len(self.choices) or 1, height - 4 - len(rows)))
         self.index = min(max(0, self.index), max(0, len(found) - 1))
         self._top = min(max(self._top, self.index - room + 1), self.index)
@@ -138,7 +140,17 @@ class Picker:
         high = min(height, 2 + len(rows))
         drawn = box(((self.title, "title"),), right, rows, wide, high, glyphs)
         # Its first row stays where it is while the list narrows.
-        return (width - wide) // 2, max(0, (height - len(self.choices) - 6) // 3), drawn
+        return (width - wide) // 2, max(0, (height - len(self.choices) - len(self.lines) - 6) // 3), drawn
+
+    def _above(self, width: int, height: int) -> list[Row]:
+        """The lines, with how many more there are."""
+        if not self.lines:
+            return []
+        fits = len(self.lines) if len(self.lines) <= height else max(1, height - 1)
+        out: list[Row] = [((cut(clean(line), width), "text"),) for line in self.lines[:fits]]
+        if fits < len(self.lines):
+            out.append(((f"and {len(self.lines) - fits} more", "dim"),))
+        return [*out, EMPTY]
 
     def _line(self, choice: Choice, chosen: bool, width: int, glyphs: Glyphs) -> Row:
         look, dim = ("chosen", "chosen-dim") if chosen else ("text", "dim")

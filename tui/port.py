@@ -73,6 +73,9 @@ class SessionPort(Protocol):
     def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
         """Send a command; returns the id that its event will carry. May raise MeasureError."""
 
+    def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
+        """Have them measured one after another, or with `dry` be told how long that takes, by the event of the id returned."""
+
     def models(self) -> Sequence[ModelChoice]:
         """What the chooser offers. Called off the event loop: it may look at the disk."""
 

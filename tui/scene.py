@@ -44,6 +44,7 @@ class Scene:
     live: bool = True
     cursor: Cursor | None = None
     failure: Message | None = None  # the session could not be read
+    gpu: str = ""  # the prefix of the GPU that was asked for, as "gpu1"; empty: the run's
     scales: Mapping[str, Scale] = field(default_factory=dict)  # by the name of the axis
 
 

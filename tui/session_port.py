@@ -122,10 +122,17 @@ class LivePort(_Choices):
         return self._following.poll() if self._following is not None else self._nothing
 
     def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
+        return self._answering().send(verb, configuration)
+
+    def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
+        return self._answering().sweep(configurations, dry=dry)
+
+    def _answering(self) -> Client:
+        """The connection, once the engine has started. Raises MeasureError where it did not."""
         self._ready.wait(START_S)
         if self._client is None:
             raise self._failure or MeasureError("engine-gone", "the engine has not started", "q leaves")
-        return self._client.send(verb, configuration)
+        return self._client
 
     def close(self, *, leave: bool) -> None:
         self._ready.wait(START_S)
@@ -154,6 +161,9 @@ class ReplayPort(_Choices):
         return self._source.poll()
 
     def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
+        raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
+
+    def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
         raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
 
     def close(self, *, leave: bool) -> None:

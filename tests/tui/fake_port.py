@@ -34,6 +34,7 @@ class FakePort:
     def __init__(self, view: View | None = None, *, moving: bool = False) -> None:
         self.view = view or synthetic.view()
         self.sent: list[tuple[Verb, Configuration | None]] = []
+        self.swept: list[tuple[tuple[Configuration, ...], bool]] = []
         self.closed = False
         self.failure: MeasureError | None = None
         self._moving = moving
@@ -53,6 +54,10 @@ class FakePort:
     def send(self, verb: Verb, configuration: Configuration | None = None) -> str:
         self.sent.append((verb, configuration))
         return f"test-{len(self.sent)}"
+
+    def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
+        self.swept.append((tuple(configurations), dry))
+        return f"sweep-{len(self.swept)}"
 
     def models(self) -> Sequence[ModelChoice]:
         return MODELS
@@ -126,8 +131,10 @@ class FakeReplay:
             300 * S,
             (
                 Mark(1 * S, "run", "run 1: ort-cpu", "onnxruntime-cpu"),
+                Mark(20 * S, "verdict", "cpu", run=1),
                 Mark(41 * S, "warn", "throttled"),
                 Mark(120 * S, "run", "run 2: torch", "torch-eager"),
+                Mark(160 * S, "verdict", "host", run=2),
                 Mark(200 * S, "error", "the worker was killed"),
             ),
         )

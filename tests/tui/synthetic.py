@@ -272,3 +272,8 @@ def failed() -> View:
 def idle() -> View:
     """A session without a model."""
     return view(run=None, history=history(0, table=HOST_METRICS), events=EVENTS[:1], since_request=None)
+
+
+def job(kind: str, text: str, t: int = 91 * S, **data: object) -> Event:
+    """An event of a proof or a sweep."""
+    return Event(t=t, kind=kind, text=text, data=dict(data))

@@ -282,6 +282,7 @@ def test_a_replay_has_a_timeline_and_its_place() -> None:
     assert row.rstrip().endswith("05:00")
     assert row.index("●") == pytest.approx(len(row) // 2, abs=4)
     assert row.count("┊") == 2
+    assert row.count("◆") == 2
     assert "✕" in row
 
 

@@ -134,14 +134,14 @@ def timeline(scene: Scene, width: int) -> Row:
     place = min(room - 1, max(0, round((now - line.start) / whole * (room - 1))))
     cells = [dash] * room
     looks = ["one" if x <= place else "frame" for x in range(room)]
-    ranks = {"event": 1, "warn": 2, "run": 3, "error": 4}
+    ranks = {"event": 1, "verdict": 2, "warn": 3, "run": 4, "error": 5}
     rank = [0] * room
     for mark in line.marks:
         x = min(room - 1, max(0, round((mark.t - line.start) / whole * (room - 1))))
         if ranks.get(mark.kind, 0) > rank[x]:
             rank[x] = ranks[mark.kind]
-            cells[x] = {"run": "┊", "error": "✕", "warn": "▴"}.get(mark.kind, "·")
-            looks[x] = {"run": "mark", "error": "bad", "warn": "two"}.get(mark.kind, "dim")
+            cells[x] = {"run": "┊", "error": "✕", "warn": "▴", "verdict": "◆"}.get(mark.kind, "·")
+            looks[x] = {"run": "mark", "error": "bad", "warn": "two", "verdict": "two"}.get(mark.kind, "dim")
     cells[place], looks[place] = "●", "one-strong"
     row: list[tuple[str, str]] = [(left, "strong")]
     for cell, look in zip(cells, looks, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...sessions.records import Metric
+from ...sessions.view import View
 from ..render.axis import step_up
 from ..render.cells import EMPTY, Row, clean, cut
 from ..render.graph import changes, graph
@@ -36,10 +37,26 @@ class Reading:
     style: str = "one"
 
 
+def gpus(view: View) -> list[str]:
+    """The prefixes of the session's GPUs in the metric table, in NVML's order."""
+    if view.header is None:
+        return []
+    return [f"gpu{gpu.get('index', i)}" for i, gpu in enumerate(view.header.gpus)]
+
+
+def under_test(view: View) -> str:
+    """The GPU that the run is measured on; empty on the CPU and where it cannot be told."""
+    return view.run.gpu if view.run is not None and view.run.gpu else ""
+
+
+def shown_gpu(view: View, asked: str) -> str:
+    """The GPU that is shown: the one asked for, the run's, else the first."""
+    found = gpus(view)
+    return asked if asked in found else under_test(view) or (found[0] if found else "gpu0")
+
+
 def _prefix(scene: Scene) -> str:
-    """The GPU that is shown, as the metric table names it: the run's, else the first."""
-    run = scene.view.run
-    return run.gpu if run is not None and run.gpu else "gpu0"
+    return shown_gpu(scene.view, scene.gpu)
 
 
 def _find(scene: Scene, ids: Sequence[str]) -> tuple[int, Metric] | None:
@@ -116,7 +133,14 @@ def _no_gpu(scene: Scene, width: int, height: int) -> list[Row]:
 def gpu_title(scene: Scene) -> Row:
     gpu = _gpu(scene)
     name = clean(str(gpu.get("name", ""))).removeprefix("NVIDIA ") if gpu else ""
-    return (("GPU", "title"), (f" {name}", "dim")) if name else (("GPU", "title"),)
+    found, prefix = gpus(scene.view), _prefix(scene)
+    if len(found) < 2:
+        return (("GPU", "title"), (f" {name}", "dim")) if name else (("GPU", "title"),)
+    number = prefix.removeprefix("gpu")
+    title: Row = ((f"GPU {number}", "title"), (f" of {len(found)}", "dim"))
+    if prefix == under_test(scene.view):
+        return (*title, (" ● under test", "one"), (f"  {name}", "dim"))
+    return (*title, (f"  {name}", "dim"))
 
 
 _GPU = (
@@ -146,7 +170,10 @@ def gpu_body(scene: Scene, width: int, height: int) -> list[Row]:
 
 
 def link_title(scene: Scene) -> Row:
-    return (("PCIe, memory, power", "title"),)
+    title: Row = (("PCIe, memory, power", "title"),)
+    if len(gpus(scene.view)) < 2:
+        return title
+    return (*title, (f" of GPU {_prefix(scene).removeprefix('gpu')}", "dim"))
 
 
 def link_body(scene: Scene, width: int, height: int) -> list[Row]:

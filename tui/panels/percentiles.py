@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...sessions.load_words import depth
 from ...sessions.view import Latency, Quantile, RunView
 from ..naming import short_backend
 from ..render.axis import Scale, next_scale, step_down
-from ..render.cells import EMPTY, Row, clean, fit, length
+from ..render.cells import EMPTY, Row, clean, fit, length, spread
 from ..render.curve import Points, curve, decades, quantile_axis
 from ..render.numbers import UNKNOWN, Unit, change, count, duration, number, unit_for
 from ..scene import Panel, Scene, baseline, shown_run
@@ -31,10 +32,18 @@ def title(scene: Scene) -> Row:
     if run is None or run.latency is None:
         return (("latency", "title"),)
     unit = _unit(run).name
-    out: Row = (("latency", "title"), (f", {unit}", "dim"))
+    out: Row = ((_what(run), "title"), (f", {unit}", "dim"))
     if run is not scene.view.run:
         out = (*out, (f"  of {short_backend(scene.view, run.configuration)}, measured before", "two"))
     return out
+
+
+def _what(run: RunView) -> str:
+    """Which latency the percentiles are of: that of a request among several in flight is no request's alone."""
+    deep = depth(run.configuration.load)
+    if deep is not None:
+        return f"latency at depth {deep}"
+    return "service latency" if run.response is not None or run.unbounded else "latency"
 
 
 def right(scene: Scene) -> Row:
@@ -51,7 +60,8 @@ def _unit(run: RunView) -> Unit:
     return unit_for(run.latency.quantiles[0].value if run.latency.quantiles else run.latency.mean)
 
 
-def _name(q: float) -> str:
+def quantile_name(q: float) -> str:
+    """`p50`, `p99.9`."""
     return f"p{q * 100:g}"
 
 
@@ -98,7 +108,7 @@ def _short(latency: Latency, unit: Unit, width: int) -> list[Row]:
     values: Row = EMPTY
     intervals: Row = EMPTY
     for q in quantiles:
-        name = _name(q.q)
+        name = quantile_name(q.q)
         value = number(q.value / unit.ns)
         tail = _COLUMN - len(name) - 1 - len(value)
         values = (*values, (f"{name} ", "dim"), (value + " " * max(1, tail), "strong"))
@@ -129,7 +139,7 @@ def _table(run: RunView, unit: Unit, width: int) -> list[Row]:
             row = (*row, (texts([latency.max])[0], "two-strong"))
         return (*row, (texts([latency.mean])[0], "text")) if with_mean else row
 
-    heads = [_name(q) for q in wanted] + ["max"] * with_max + ["mean"] * with_mean
+    heads = [quantile_name(q) for q in wanted] + ["max"] * with_max + ["mean"] * with_mean
     rows: list[Row] = [((" " * label + "".join(h.rjust(column) for h in heads), "dim"),)]
     if run.recent is not None:
         rows.append(values("last 30 s", run.recent))
@@ -152,14 +162,21 @@ def _table(run: RunView, unit: Unit, width: int) -> list[Row]:
 
 def _response(run: RunView, unit: Unit, width: int) -> list[Row]:
     """An open loop's own latency, from arrival to completion; the rows above are the service alone."""
+    waiting: Row = ((f"  backlog {count(run.backlog)}", "two"),) if run.backlog else EMPTY
     if run.unbounded:
-        return [fit((("response ", "dim"), (f"unbounded: {clean(run.unbounded)}", "bad")), width)]
+        reason: Row = (("response ", "dim"), (f"latency unbounded: {clean(run.unbounded)}", "bad"))
+        return [spread(reason, waiting, width) if waiting else fit(reason, width)]
     if run.response is None:
         return []
-    row: Row = (("response ", "dim"),)
-    for q in run.response.quantiles:
-        row = (*row, (f"{_name(q.q)} ", "dim"), (f"{number(q.value / unit.ns)}  ", "strong"))
-    return [fit((*row, ("max ", "dim"), (number(run.response.max / unit.ns), "two-strong")), width)]
+    for left_out in ((), (0.95,), (0.95, 0.9), (0.95, 0.9, 0.999)):  # as narrow as it must be
+        row: Row = (("response ", "dim"),)
+        for q in run.response.quantiles:
+            if q.q not in left_out:
+                row = (*row, (f"{quantile_name(q.q)} ", "dim"), (f"{number(q.value / unit.ns)}  ", "strong"))
+        row = (*row, ("max ", "dim"), (number(run.response.max / unit.ns), "two-strong"), *waiting)
+        if length(row) <= width:
+            break
+    return [fit(row, width)]
 
 
 def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:

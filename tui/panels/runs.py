@@ -30,6 +30,15 @@ def differs(run: RunView) -> bool:
     return isinstance(agreement, dict) and agreement.get("within_band") is False
 
 
+def verdict_of(run: RunView) -> str:
+    """The verdict that stood longest in an ended run, else the one that stands."""
+    verdicts = (run.result or {}).get("verdicts")
+    first = verdicts[0] if isinstance(verdicts, list) and verdicts else None
+    if isinstance(first, dict) and first.get("kind"):
+        return clean(str(first["kind"]))
+    return clean(run.verdict.kind) if run.verdict is not None else ""
+
+
 def body(scene: Scene, width: int, height: int) -> list[Row]:
     runs = [run for run in all_runs(scene) if run.latency is not None or run.error is not None]
     if not runs:
@@ -58,6 +67,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         Column("to best"),
         Column("n", style="dim"),
         Column("grade", right=False, style="dim"),
+        Column("verdict", right=False, style="dim"),
     ]
     rows: list[list[Cell]] = []
     for run in runs:
@@ -75,6 +85,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
                 "",
                 "",
                 "",
+                "",
             ]
         else:
             known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
@@ -82,7 +93,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
             if differs(run):
                 ratio = ("✕ differs", "bad")
             row += [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
-            row += [number(run.requests), run.grade or UNKNOWN]
+            row += [number(run.requests), run.grade or UNKNOWN, verdict_of(run)]
         rows.append(row)
     return table(columns, rows, width)
 

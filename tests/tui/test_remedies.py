@@ -1,0 +1,378 @@
+"""Advice, its proof, sweeps, comparisons and loads: what the keys send, and what the screen says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+from infertop.backends.configuration import Configuration
+from infertop.sessions.records import Event, Evidence, Verdict
+from infertop.sessions.view import BackendView, View
+from infertop.tests.tui import synthetic
+from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
+from infertop.tests.tui.synthetic import S, job
+from infertop.tests.tui.test_app import running, verbs
+from infertop.tui.loads import refusal
+
+ADVICE: dict[str, Any] = {
+    "action": "data-path",
+    "value": "pinned",
+    "text": "pinned: about −1.1 ms, 31 %",
+    "gain_ms": 1.1,
+    "gain_share": 0.31,
+    "most": False,
+    "per": "request",
+}
+CUDA = Configuration("onnxruntime-cuda", "resnet18", "fp32", 32, device="cuda:0")
+
+
+def advised(**changes: Any) -> View:
+    """A run on a GPU with a verdict whose advice is ADVICE, but for the changes."""
+    verdict = Verdict(
+        t=1,
+        run=1,
+        kind="transfer-h2d",
+        confidence=0.8,
+        text="copying in takes 1.5 of 3.6 ms",
+        evidence=[
+            Evidence("removable", 30, "%", 20, 1.0),
+            Evidence("copy at best", 0.4, "ms", 0.2, 1.0, "<="),
+            Evidence("PCIe RX", 5.3e9, "B/s"),
+        ],
+        advice=ADVICE | changes,
+    )
+    return synthetic.view(gpu=True, run=synthetic.run(configuration=CUDA), verdict=verdict)
+
+
+def with_events(view: View, *events: Event) -> View:
+    return dataclasses.replace(view, events=(*view.events, *events))
+
+
+# -- the advice and its proof
+
+
+async def test_enter_proves_the_advice() -> None:
+    port = FakePort(advised())
+    async with running(port, size=(120, 40)) as screen:
+        assert "→ d pinned: about −1.1 ms, 31 %  Enter proves it" in screen.lines[3]
+        assert "Enter prove" in screen.lines[-1]
+        await screen.press("enter")
+        await screen.until(lambda: bool(port.sent))
+    assert verbs(port) == ["prove"]
+
+
+async def test_enter_needs_advice_that_an_action_follows_and_a_run_that_is_measured() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("enter")
+        assert "there is no advice to prove" in screen.text
+        await screen.press("w")  # any key takes the message away
+        port.view = advised(action="", value=None, text="cool the machine")
+        await screen.until(lambda: "→ cool the machine" in screen.text)
+        assert "Enter" not in screen.text
+        await screen.press("enter")
+        assert "there is no advice to prove" in screen.text
+        port.view = synthetic.view(run=synthetic.run(phase="end"), verdict=advised().verdict)
+        await screen.until(lambda: screen.app.view is port.view)
+        await screen.press("enter")
+        assert "nothing is being measured" in screen.text
+    assert port.sent == []
+
+
+async def test_advice_names_the_key_that_tries_it() -> None:
+    port = FakePort(advised())
+    async with running(port) as screen:
+        for action, value, key in (
+            ("data-path", "pinned", "d"),
+            ("batch-up", 64, "b"),
+            ("precision", "fp16", "p"),
+            ("backend", "torch-compile", "2"),
+            ("threads", 8, "Enter"),
+        ):
+            port.view = advised(action=action, value=value, text=f"try {value}")
+            await screen.until(lambda: screen.app.view is port.view)
+            screen.app.paint()
+            assert f"→ {key} try {value}" in screen.lines[3], action
+
+
+async def test_what_a_remedy_gained_stands_beside_its_prediction() -> None:
+    measured = {
+        "action": "data-path",
+        "value": "pinned",
+        "gain_ms": 1.08,
+        "gain_share": 0.3,
+        "predicted_ms": 1.1,
+        "predicted_share": 0.31,
+    }
+    port = FakePort(advised(action="", text="", measured=measured))
+    async with running(port) as screen:
+        assert "pinned gained 1.08 ms (30 %), predicted 1.10 ms (31 %)" in screen.lines[3]
+        await screen.press("v")
+        assert "pinned led to this run and gained 1.08 ms; predicted 1.10 ms" in screen.text
+
+
+async def test_a_proof_shows_how_far_it_is_and_is_cancelled_by_x() -> None:
+    port = FakePort(
+        with_events(
+            advised(),
+            job("proof", "proving pinned: about −1.1 ms: 8 blocks of 3 s", done=0, total=8, over=False),
+        )
+    )
+    async with running(port) as screen:
+        assert "◆ PROVING  pinned: about −1.1 ms: 8 blocks" in screen.lines[2]
+        port.view = with_events(
+            port.view, job("proof", "proof: 3 of 8 blocks done", done=3, total=8, over=False)
+        )
+        await screen.until(lambda: "3 of 8 x cancels" in screen.lines[2])
+        assert "now measuring ort" in screen.lines[3] or "now measuring onnxruntime-cuda" in screen.lines[3]
+        for key in ("enter", "S"):
+            await screen.press(key)
+            assert "a proof is going on: x cancels it" in screen.lines[2]
+        await screen.press("x")
+        await screen.until(lambda: bool(port.sent))
+    assert verbs(port) == ["stop"]
+
+
+async def test_the_outcome_of_a_proof_stands_until_something_else_is_chosen() -> None:
+    text = "pinned helps: −1.08 ms (−30.0 %, 95 % −31.0 to −29.0 %) over 4 pairs; predicted was about −1.1 ms"
+    over = job(
+        "proof", text, t=80 * S, over=True, verdict="helps", **{k: ADVICE[k] for k in ("action", "value")}
+    )
+    block = synthetic.run(8, CUDA, "end", phase_since=79 * S)
+    after = synthetic.run(9, CUDA, "measure")
+    port = FakePort(with_events(dataclasses.replace(advised(), run=after, runs=(block,)), over))
+    async with running(port) as screen:
+        assert "◆ PROOF  pinned helps: −1.08 ms" in screen.lines[2]
+        assert "predicted was about −1.1 ms" in screen.lines[3]
+        assert "→ d takes it" in screen.lines[3]
+        port.view = dataclasses.replace(port.view, run=synthetic.run(10, CUDA, "measure"))
+        await screen.until(lambda: "TRANSFER-H2D" in screen.lines[2])
+
+
+async def test_the_evidence_says_what_agrees_the_links_rates_and_what_reading_costs() -> None:
+    view = advised()
+    link = {"h2d_pinned": 52.3e9, "h2d_pageable": 8.1e9, "d2h_pinned": 50e9, "staging": 12e9}
+    values = {**view.values, "sampler.cost": 0.41, "sampler.cpu": 0.2}
+    port = FakePort(
+        dataclasses.replace(view, run=synthetic.run(configuration=CUDA, link=link), values=values)
+    )
+    async with running(port, size=(120, 40)) as screen:
+        await screen.press("v")
+        rows = {
+            name: next(line for line in screen.lines if name in line)
+            for name in ("removable", "copy at best", "PCIe RX ")
+        }
+        assert "≥ 20.0 %  ✓ agrees" in rows["removable"]
+        assert "≤ 0.20 ms  ✕ against" in rows["copy at best"]
+        assert "beside" in rows["PCIe RX "]
+        assert "confidence 80 %" in screen.text
+        assert "52.3 GB/s" in screen.text
+        assert "takes 0.41 ms of each 250 ms (0.16 %), 0.20 ms of a core" in screen.text
+
+
+# -- sweeps
+
+
+async def test_a_sweep_says_what_and_how_long_asks_and_begins() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("S")
+        assert "every usable backend" in screen.text
+        assert "this backend from a quarter of the batch" in screen.text
+        assert "every data path" not in screen.text, "on the CPU there is one"
+        await screen.press("enter")
+        await screen.until(lambda: bool(port.swept))
+        [(asked, dry)] = port.swept
+        assert dry
+        assert [c.backend for c in asked] == ["torch-eager", "onnxruntime-cpu"]
+        assert {(c.batch, c.precision, c.data_path) for c in asked} == {(32, "fp32", "pageable")}
+        tasks = [
+            {"text": "onnxruntime-cpu · fp32 · batch 32", "seconds": 12.4, "whole": True},
+            {"text": "torch-eager", "seconds": 10.0, "whole": False},
+        ]
+        answer = Event(
+            t=port.view.now,
+            kind="sweep",
+            id="sweep-1",
+            text="a sweep would measure 2",
+            data={"dry": True, "tasks": tasks, "left_s": 95.0, "done": 0, "total": 2},
+        )
+        port.view = with_events(port.view, answer)
+        await screen.until(lambda: "sweep: 2 configurations, about 01:35" in screen.text)
+        assert "onnxruntime-cpu · fp32 · batch 32  about 12 s" in screen.text
+        assert "torch-eager  10 s and loading" in screen.text
+        assert "left out: compile has no fp32" in screen.text
+        await screen.press("escape")
+        assert len(port.swept) == 1
+        assert "MEASURING" in screen.text, "what was only asked about is not going on"
+        await screen.press("S", "enter")
+        await screen.until(lambda: len(port.swept) == 2)
+        port.view = with_events(port.view, msgspec.structs.replace(answer, id="sweep-2"))
+        await screen.until(lambda: "begin; what is measured now ends" in screen.text)
+        await screen.press("enter")
+        await screen.until(lambda: len(port.swept) == 3)
+        assert port.swept[2] == (asked, False)
+        assert screen.app.overlay is None
+
+
+async def test_a_sweep_that_is_refused_says_why_in_place() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("S", "enter")
+        await screen.until(lambda: bool(port.swept))
+        port.view = answered(port.view, "sweep-1", "a sweep is going on; stop it first")
+        await screen.until(lambda: "a sweep is going on; stop it first" in screen.text)
+        assert screen.app.overlay is not None
+
+
+async def test_on_a_gpu_a_sweep_offers_data_paths_where_there_are_any() -> None:
+    backends = (
+        BackendView("onnxruntime-cpu", "ort-cpu", True, device="cpu"),
+        BackendView("onnxruntime-cuda", "ort-cuda", True, device="cuda:0"),
+    )
+    pinned = dataclasses.replace(CUDA, data_path="pinned")
+    port = FakePort(synthetic.view(gpu=True, run=synthetic.run(configuration=pinned), backends=backends))
+    async with running(port) as screen:
+        await screen.press("S", "down", "enter")
+        await screen.until(lambda: bool(port.swept))
+        assert [c.data_path for c in port.swept[0][0]] == ["pageable", "pinned", "device"]
+        await screen.press("escape", "S", "down", "down", "enter")
+        await screen.until(lambda: len(port.swept) == 2)
+        assert [(c.backend, c.data_path) for c in port.swept[1][0]] == [
+            ("onnxruntime-cpu", "pageable"),
+            ("onnxruntime-cuda", "pageable"),
+            ("onnxruntime-cuda", "pinned"),
+            ("onnxruntime-cuda", "device"),
+        ]
+
+
+async def test_a_sweep_shows_how_far_it_is_and_x_cancels_it_between_runs_too() -> None:
+    run = synthetic.run(phase="end")
+    view = synthetic.view(run=run, runs=(run,))
+    port = FakePort(with_events(view, job("sweep", "2 of 6", done=2, total=6, left_s=42.0, over=False)))
+    async with running(port) as screen:
+        assert "◆ SWEEP  2 of 6 measured, about 00:42 left" in screen.lines[2]
+        assert "now ended ort-cpu · fp32 · batch 32" in screen.lines[3]
+        await screen.press("x")
+        await screen.until(lambda: bool(port.sent))
+        assert verbs(port) == ["stop"]
+        await screen.press("w")  # any key takes the message away
+        port.view = with_events(
+            view, job("sweep", "the sweep is done: 6 measured", done=6, total=6, over=True)
+        )
+        await screen.until(lambda: "◆ SWEEP  the sweep is done: 6 measured" in screen.lines[2])
+        assert "r or x goes on" in screen.lines[3]
+
+
+# -- comparisons, GPUs, loads
+
+
+async def test_two_runs_are_compared_side_by_side() -> None:
+    port = FakePort(synthetic.switched())
+    async with running(port, size=(120, 40)) as screen:
+        await screen.press("c")
+        assert "then #1 ort-cpu  batch 16" in screen.text
+        assert "now  #2 ort-cpu  batch 32" in screen.text
+        p50 = next(line for line in screen.lines if "p50 ms" in line)
+        assert "2.59" in p50
+        assert "3.58" in p50
+        assert "+38 % ±" in p50
+        assert any("compute ms" in line and "93 %" in line for line in screen.lines)
+        assert any("samples/s" in line and "+45 %" in line for line in screen.lines)
+        await screen.press("c")
+        assert "now  #2" not in screen.text
+
+
+async def test_of_several_runs_one_is_chosen_and_the_previous_is_first() -> None:
+    view = synthetic.switched()
+    assert view.before is not None
+    earlier = synthetic.run(0, dataclasses.replace(synthetic.CONFIGURATION, batch=8), "end", 1.4e6)
+    for port in (FakePort(), FakeReplayPort()):
+        port.view = dataclasses.replace(view, runs=(earlier, view.before))
+        async with running(port, size=(120, 40)) as screen:
+            await screen.press("c")
+            assert "compare with" in screen.text
+            places = [
+                next(i for i, line in enumerate(screen.lines) if f"#{n} ort-cpu" in line) for n in (1, 0)
+            ]
+            assert places == sorted(places)
+            await screen.press("down", "enter")
+            assert "then #0 ort-cpu  batch 8" in screen.text
+
+
+async def test_without_another_run_there_is_nothing_to_compare() -> None:
+    async with running() as screen:
+        await screen.press("c")
+        assert "no other run with results" in screen.text
+
+
+async def test_tab_goes_through_the_gpus_and_the_one_under_test_is_marked() -> None:
+    view = synthetic.view(gpu=True, run=synthetic.run(configuration=CUDA, gpu="gpu1"))
+    assert view.header is not None
+    gpus = [{"index": i, "name": f"NVIDIA H100-{i}"} for i in range(2)]
+    second = [msgspec.structs.replace(m, id=m.id.replace("gpu0", "gpu1")) for m in synthetic.GPU_METRICS]
+    values = {**view.values, "gpu0.util": 3.0, **{m.id: 77.0 for m in second}}
+    header = msgspec.structs.replace(view.header, gpus=gpus)
+    table = (*view.metrics, *second)
+    history = synthetic.history(table=(*view.metrics,))
+    wide = dataclasses.replace(view, header=header, metrics=table, values=values, history=history)
+    async with running(FakePort(wide), size=(120, 40)) as screen:
+        assert "GPU 1 of 2 ● under test  H100-1" in screen.text
+        assert any("util" in line and "77 %" in line for line in screen.lines)
+        await screen.press("tab")
+        assert "GPU 0 of 2  H100-0" in screen.text
+        assert "PCIe, memory, power of GPU 0" in screen.text
+        assert any("util" in line and "3.0 %" in line for line in screen.lines)
+        await screen.press("tab")
+        assert "GPU 1 of 2 ● under test" in screen.text
+    async with running() as screen:
+        await screen.press("tab")
+        assert "this session has no GPU" in screen.text
+
+
+async def test_a_latency_at_depth_says_so() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        for load, words in (
+            ("pipelined:3", "latency at depth 3, ms"),
+            ("closed:4", "latency at depth 4, ms"),
+            ("closed:1", "─ latency, ms"),
+        ):
+            configuration = dataclasses.replace(CUDA, load=load)
+            port.view = synthetic.view(run=synthetic.run(configuration=configuration))
+            await screen.until(lambda words=words: words in screen.lines[4])
+
+
+async def test_an_open_loop_names_both_latencies_and_its_backlog() -> None:
+    configuration = dataclasses.replace(CUDA, load="open:500/s")
+    run = synthetic.run(configuration=configuration, response=synthetic.latency(5.2e6, 4000), backlog=7)
+    port = FakePort(synthetic.view(run=run, verdict=advised().verdict))
+    async with running(port, size=(120, 40)) as screen:
+        assert "service latency" in screen.text
+        row = next(line for line in screen.lines if "response p50 5.20" in line)
+        assert "backlog 7" in row
+        assert "backlog 7" in screen.lines[3], "beside the verdict too"
+        port.view = synthetic.view(run=dataclasses.replace(run, response=None, unbounded="the queue grows"))
+        await screen.until(lambda: "response latency unbounded: the queue grows" in screen.text)
+
+
+def test_loads_that_cannot_be_had_say_why() -> None:
+    cpu = synthetic.CONFIGURATION
+    assert refusal(cpu, "closed:1") == ""
+    assert "blocks until a request is done" in refusal(cpu, "closed:2")
+    assert "ordinary host memory blocks" in refusal(CUDA, "closed:2")
+    pinned = dataclasses.replace(CUDA, data_path="pinned")
+    assert refusal(pinned, "pipelined:3") == ""
+    assert "no copies to overlap" in refusal(dataclasses.replace(CUDA, data_path="device"), "pipelined:3")
+    assert refusal(dataclasses.replace(cpu, backend="somebody-elses"), "closed:4") == "", "it alone can tell"
+    assert refusal(cpu, "open:100/s") == ""
+
+
+async def test_runs_show_their_verdict_where_there_is_room() -> None:
+    view = synthetic.switched()
+    result = {"verdicts": [{"kind": "memory-bandwidth"}, {"kind": "launch"}]}
+    before = dataclasses.replace(view.before, result=result)  # type: ignore[type-var]
+    port = FakePort(dataclasses.replace(view, before=before, runs=(before,)))
+    async with running(port, size=(200, 60)) as screen:
+        assert any("A" in line and "memory-bandwidth" in line for line in screen.lines)

@@ -1,0 +1,137 @@
+"""Two runs side by side: throughput, percentiles and stages, with the change and whether it is sure."""
+
+from __future__ import annotations
+
+from ..sessions.view import Latency, Quantile, RunView, View
+from .naming import differences, short_backend
+from .panels.percentiles import interval, quantile_name
+from .panels.runs import verdict_of
+from .render.cells import EMPTY, Row, wrap
+from .render.numbers import UNKNOWN, Unit, change, count, number, span, unit_for
+from .render.stages import ORDER
+from .render.table import Cell, Column, table
+from .scene import shown_run
+
+
+def candidates(view: View) -> list[RunView]:
+    """The runs with results that the shown one can be compared with: the one before it first, then from the newest on."""
+    present = shown_run(view)
+    if present is None or present.latency is None:
+        return []
+    found = [r for r in reversed(view.runs) if r.latency is not None and r.run != present.run]
+    first = view.before
+    if first is not None and any(r.run == first.run for r in found):
+        found = [first, *(r for r in found if r.run != first.run)]
+    return found
+
+
+def rows(view: View, number_of_other: int, width: int) -> list[Row]:
+    """The comparison as text rows; the shown run may go on meanwhile."""
+    now = shown_run(view)
+    other = next((r for r in view.runs if r.run == number_of_other), None)
+    if now is None or other is None or now.latency is None or other.latency is None:
+        return [(("one of the two runs is no longer there", "dim"),)]
+    unit = unit_for(now.latency.quantiles[0].value if now.latency.quantiles else now.latency.mean)
+    out: list[Row] = []
+    for run, others in ((other, now), (now, other)):
+        name = f"#{run.run} {short_backend(view, run.configuration)}"
+        what = differences(run.configuration, others.configuration, view)
+        verdict = verdict_of(run)
+        facts = f"n {count(run.requests)} in {span(run.measured_s)}, grade {run.grade or UNKNOWN}"
+        out.append(
+            ((f"{'then' if run is other else 'now '} ", "dim"), (name, "strong"), (f"  {what}", "text"))
+        )
+        out.append(((f"     {facts}{verdict and f', {verdict}'}", "dim"),))
+    out.append(EMPTY)
+    columns = [
+        Column("", right=False),
+        Column(f"#{other.run} then"),
+        Column(f"#{now.run} now", style="strong"),
+        Column("change", style="two"),
+        Column("95 % then", style="dim"),
+        Column("95 % now", style="dim"),
+    ]
+    cells = [_throughput(other, now), *_percentiles(other.latency, now.latency, unit, "")]
+    if other.response is not None and now.response is not None:
+        cells += _percentiles(other.response, now.response, unit, "response ")
+    out += table(columns, cells, width)
+    out += [EMPTY, *_stages(other, now, width)]
+    note = "a change stands without ± where the intervals overlap: it may be none. Intervals are those within each run."
+    out += [EMPTY, *(((line, "dim"),) for line in wrap(note, width))]
+    return out
+
+
+def _throughput(other: RunView, now: RunView) -> list[Cell]:
+    ends = []
+    for run in (other, now):
+        bounds = (run.result or {}).get("throughput_ci95")
+        known = (
+            isinstance(bounds, list) and len(bounds) == 2 and all(isinstance(b, int | float) for b in bounds)
+        )
+        ends.append(f"{number(bounds[0])}–{number(bounds[1])}" if known and bounds else UNKNOWN)
+    changed = change(now.throughput, other.throughput)
+    return ["samples/s", number(other.throughput), number(now.throughput), changed, *ends]
+
+
+def _percentiles(then: Latency, now: Latency, unit: Unit, what: str) -> list[list[Cell]]:
+    """p50, p90, p99, p99.9 and the mean, in the unit of the present run."""
+    old = {q.q: q for q in then.quantiles}
+    found: list[list[Cell]] = []
+    for q in now.quantiles:
+        if q.q not in old or q.q == 0.95:
+            continue
+        before = old[q.q]
+        found.append(
+            [
+                f"{what}{quantile_name(q.q)} {unit.name}",
+                number(before.value / unit.ns),
+                number(q.value / unit.ns),
+                sure_change(before, q),
+                interval(before, unit),
+                interval(q, unit),
+            ]
+        )
+    mean = [f"{what}mean {unit.name}", number(then.mean / unit.ns), number(now.mean / unit.ns)]
+    return [*found, [*mean, change(now.mean, then.mean), UNKNOWN, UNKNOWN]]
+
+
+def sure_change(old: Quantile, new: Quantile) -> str:
+    """The change of a quantile, with ± where the intervals do not overlap."""
+    text = change(new.value, old.value)
+    if not (old.low and old.high and new.low and new.high):
+        return text
+    low, high = new.low / old.high - 1, new.high / old.low - 1
+    return f"{text} ±{max(0.1, (high - low) * 50):.1f}" if low > 0 or high < 0 else text
+
+
+def _stages(other: RunView, now: RunView, width: int) -> list[Row]:
+    """Means of the stages, with their part of the request."""
+    then, here = dict(other.stages or {}), dict(now.stages or {})
+    names = [name for name in (*ORDER, "enqueue") if name in then or name in here]
+    if not names:
+        return [(("no request of these runs was timed by stage", "dim"),)]
+    unit = unit_for(max((*then.values(), *here.values())))
+    wholes = [sum(v for k, v in found.items() if k != "enqueue") for found in (then, here)]
+    cells: list[list[Cell]] = []
+    for name in names:
+        row: list[Cell] = [f"{name} {unit.name}"]
+        values = (then.get(name), here.get(name))
+        row += [number(None if v is None else v / unit.ns) for v in values]
+        row.append(change(values[1], values[0]))
+        if name == "enqueue":
+            row += ["beside", "beside"]
+        else:
+            row += [
+                UNKNOWN if v is None or not whole else f"{100 * v / whole:.0f} %"
+                for v, whole in zip(values, wholes, strict=True)
+            ]
+        cells.append(row)
+    columns = [
+        Column("stage, mean", right=False),
+        Column("then"),
+        Column("now", style="strong"),
+        Column("change", style="two"),
+        Column("part then", style="dim"),
+        Column("part now", style="dim"),
+    ]
+    return table(columns, cells, width)

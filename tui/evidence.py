@@ -1,0 +1,94 @@
+"""The verdict with everything that it rests on: its signals, the link's measured rates, and what reading the counters costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..sessions.records import Evidence
+from ..sessions.view import View
+from .panels.diagnosis import name_of
+from .render.cells import EMPTY, Row, clean, wrap
+from .render.numbers import number, size
+from .render.table import Cell, Column, table
+
+_LINKS = (
+    ("h2d_pinned", "to the GPU, pinned"),
+    ("h2d_pageable", "to the GPU, pageable"),
+    ("d2h_pinned", "from the GPU, pinned"),
+    ("d2h_pageable", "from the GPU, pageable"),
+    ("staging", "into pinned memory"),
+)
+_SENSES = {">=": "≥", "<=": "≤"}
+
+
+def rows(view: View, width: int) -> list[Row]:
+    """The whole page."""
+    found = view.verdict
+    if found is None:
+        return [(("the verdict has been withdrawn", "dim"),)]
+    out: list[Row] = [
+        ((clean(found.kind).upper(), "two-strong"), (f"  confidence {found.confidence * 100:.0f} %", "dim"))
+    ]
+    out += [((line, "text"),) for line in wrap(clean(found.text), width)]
+    out += [EMPTY, *_signals(found.evidence, width)]
+    if found.advice:
+        out += _advice(found.advice, width)
+    if view.run is not None and view.run.link:
+        out += [EMPTY, *_link(view.run.link, width)]
+    return [*out, EMPTY, *_cost(view, width)]
+
+
+def _signals(evidence: list[Evidence], width: int) -> list[Row]:
+    """Each signal with its value, its threshold, and whether it agrees."""
+    cells: list[list[Cell]] = []
+    for item in evidence:
+        unit = clean(item.unit)
+        limit = ""
+        said: Cell = ("beside", "dim")
+        if item.threshold is not None:
+            limit = f"{_SENSES.get(item.sense, clean(item.sense))} {number(item.threshold)} {unit}"
+            agrees = item.value <= item.threshold if item.sense == "<=" else item.value >= item.threshold
+            said = ("✓ agrees", "one") if agrees else ("✕ against", "two")
+        window = "" if item.window is None else f"{item.window:.1f} s"
+        cells.append([clean(item.signal), f"{number(item.value)} {unit}", limit, said, window])
+    columns = [
+        Column("signal", right=False, flexible=True),
+        Column("value", style="strong"),
+        Column("threshold"),
+        Column("", right=False),
+        Column("window", style="dim"),
+    ]
+    return table(columns, cells, width) if cells else [(("it rests on no reading", "dim"),)]
+
+
+def _advice(advice: Mapping[str, object], width: int) -> list[Row]:
+    out: list[Row] = []
+    if text := clean(str(advice.get("text") or "")):
+        out += [EMPTY, *(((f"→ {piece}", "strong"),) for piece in wrap(text, width - 2))]
+    measured = advice.get("measured")
+    if isinstance(measured, Mapping):
+        gained, predicted = (
+            f"{number(float(v))} ms" if isinstance(v := measured.get(key), int | float) else "not known"
+            for key in ("gain_ms", "predicted_ms")
+        )
+        text = f"{name_of(measured)} led to this run and gained {gained}; predicted {predicted}"
+        out += [((piece, "one"),) for piece in wrap(text, width)]
+    return out
+
+
+def _link(link: Mapping[str, float], width: int) -> list[Row]:
+    """What copies reach here."""
+    cells: list[list[Cell]] = [[text, f"{size(link[key])}/s"] for key, text in _LINKS if link.get(key)]
+    columns = [Column("copies, measured when the worker began", right=False), Column("rate", style="strong")]
+    return table(columns, cells, width)
+
+
+def _cost(view: View, width: int) -> list[Row]:
+    """What the reading itself costs."""
+    cost, cpu = view.values.get("sampler.cost"), view.values.get("sampler.cpu")
+    if cost is None or view.header is None:
+        return [(("what reading the counters costs is not in this session", "dim"),)]
+    share = cost * 1e6 / view.header.interval * 100
+    text = f"reading the counters takes {number(cost)} ms of each {view.header.interval / 1e6:.0f} ms ({number(share)} %)"
+    text += f", {number(cpu)} ms of a core" if cpu is not None else ""
+    return [((line, "dim"),) for line in wrap(text, width)]
