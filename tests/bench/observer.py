@@ -25,8 +25,11 @@ import numpy as np
 import psutil
 from infertop.telemetry.nvml import Nvml
 
+from ._budgets import Budget, table
+
 TRIPLES = 20
 BLOCK_S = 2.0
+_BUDGETS = {"requests": 1.0, "p50": 1.0, "p99": 3.0}  # %
 
 BARE = """
 import sys, time, numpy as np, onnxruntime
@@ -110,8 +113,9 @@ def interval(ratios: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     return float(np.median(ratios)), float(low), float(high)
 
 
-def measure(where: str) -> None:
-    """Prints the change in throughput, p50 and p99, each beside its control."""
+def measure(where: str) -> list[Budget]:
+    """Prints the change in throughput, p50 and p99, each beside its control; a budget is met where the interval holds 1, or ends below it."""
+    budgets = []
     path = str(resources.files("infertop.backends") / "smallcnn.onnx")
     bare = subprocess.Popen(
         [sys.executable, "-c", BARE, path, where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -146,15 +150,21 @@ def measure(where: str) -> None:
         for name, label in (("on", "with infertop"), ("again", "control")):
             middle, low, high = interval(values[name][:, column] / values["off"][:, column])
             print(f"  {what:9s} {label:14s} {middle:.4f}  [{low:.4f}, {high:.4f}]")
+            if name == "on":
+                near, far = (1 - high, 1 - low) if what == "requests" else (low - 1, high - 1)
+                worse = far if near > 0 else 0.0
+                budgets.append(Budget(f"{where}: {what} worse by", 100 * worse, _BUDGETS[what], "%"))
+    return budgets
 
 
 def main() -> None:
     """On the CPU, and on a GPU where there is one."""
-    measure("cpu")
+    budgets = measure("cpu")
     if reason := Nvml().reason():
         print(f"gpu: not measured: {reason}")
     else:
-        measure("gpu")
+        budgets += measure("gpu")
+    table(budgets)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import time
 from infertop.backends import ring
 from infertop.sessions.measurement import Measurement
 
+from ._budgets import Budget, table
+
 RATE = 50_000
 SECONDS = 8
 TICK = 0.25
@@ -78,10 +80,13 @@ def main() -> None:
             break
     assert producer.stdout is not None
     produced = int(producer.stdout.read())
-    print(
-        f"{RATE:,}/s for {SECONDS} s: produced {produced:,}, taken {taken:,}, dropped {reader.dropped} (budget 0)"
+    print(f"{RATE:,}/s for {SECONDS} s: produced {produced:,}, taken {taken:,}, dropped {reader.dropped} ")
+    table(
+        [
+            Budget(f"records dropped at {RATE:,}/s", reader.dropped, 0, ""),
+            Budget("ring, histograms and percentiles", 100 * cpu / (ticks * TICK), 1, "% of a core"),
+        ]
     )
-    print(f"ring, histograms and percentiles: {100 * cpu / (ticks * TICK):.2f} % of a core (budget 1 %)")
 
 
 if __name__ == "__main__":

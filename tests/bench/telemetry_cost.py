@@ -14,6 +14,8 @@ from infertop.telemetry.nvml_source import NvmlSource
 from infertop.telemetry.sampler import Sampler
 from infertop.telemetry.statistics import block_bootstrap, rank_interval
 
+from ._budgets import Budget, table
+
 QUARTER = SECOND // 4
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
@@ -65,8 +67,8 @@ def ticks(source: Source, count: int) -> tuple[float, float]:
     return sum(costs[8:]) / count, max(costs[8:])
 
 
-def sampler(sources: list[Source], seconds: float) -> None:
-    """The sampler itself at 4 Hz, its thread, locks and waking included."""
+def sampler(sources: list[Source], seconds: float) -> float:
+    """The sampler itself at 4 Hz, its thread, locks and waking included: its share of a core, %."""
     made = Sampler(sources, QUARTER)
     made.set_worker(os.getpid())
     made.start()
@@ -81,6 +83,7 @@ def sampler(sources: list[Source], seconds: float) -> None:
     share = 100 * (time.process_time() - cpu) / (time.monotonic() - began)
     made.stop()
     print(f"sampler at 4 Hz for {seconds:g} s: {share:.2f} % of a core; latest start {max(lateness):.2f} ms")
+    return share
 
 
 def main() -> None:
@@ -95,12 +98,13 @@ def main() -> None:
     sources: list[Source] = [host, gpus]
     if gpus.reason():
         print(f"NVML: {gpus.reason()}")
-    sampler(sources, 10)
+    share = sampler(sources, 10)
     if not gpus.reason():
         print(f"\n{'NVML call':48}{'count':>8}{'µs mean':>10}{'µs most':>10}")
         for name, timing in sorted(gpus.nvml.timings.items(), key=lambda item: -item[1].total_ns):
             mean = timing.total_ns / timing.count
             print(f"{name:48}{timing.count:8}{mean / 1e3:10.1f}{timing.longest_ns / 1e3:10.1f}")
+    table([Budget("sampler at 4 Hz", share, 1, "% of a core")])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ._budgets import Budget, table
+
 SIZES = ((80, 24), (120, 40), (200, 60))
+_BUDGETS = {(80, 24): 5.0, (120, 40): 8.0}  # KB/s
 SETTLE_S, WATCH_S = 4.0, 10.0
 _PATIENCE_S = 10.0  # for a key or the exit
 _SLICE = 0.02  # s between two reads of a throttled reader
@@ -113,8 +116,9 @@ def row(*cells: object) -> None:
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
-def bytes_and_cpu() -> None:
+def bytes_and_cpu() -> list[Budget]:
     """What a quick terminal gets."""
+    budgets = []
     row("size", "live KB/s", "CPU %", "frozen B/s", "frozen CPU %", "q s")
     row(*["---"] * 6)
     for size in SIZES:
@@ -132,10 +136,15 @@ def bytes_and_cpu() -> None:
                 ]
             shown.press(b"q")
             row("{}×{}".format(*size), *cells, _seconds(shown.wait(_PATIENCE_S)))
+        if size in _BUDGETS:
+            budgets.append(Budget("live at {}×{}".format(*size), float(cells[0]), _BUDGETS[size], "KB/s"))
+            budgets.append(Budget("frozen at {}×{}".format(*size), float(cells[2]), 0, "B/s"))
+    return budgets
 
 
-def slow_links() -> None:
+def slow_links() -> list[Budget]:
     """What a throttled one gets."""
+    budgets = []
     row("size", "link KB/s", "driver", "KB/s", "key s", "q s", "stall s", "skipped")
     row(*["---"] * 8)
     for size in SIZES[:2]:
@@ -164,6 +173,10 @@ def slow_links() -> None:
                     _seconds(leave),
                     *cells,
                 )
+                if (rate, driver) == (8e3, "ours"):
+                    what = "q at {}×{} on 8 KB/s".format(*size)
+                    budgets.append(Budget(what, _PATIENCE_S if leave is None else leave, 1, "s"))
+    return budgets
 
 
 def others() -> None:
@@ -187,11 +200,12 @@ def _seconds(value: float | None) -> str:
 
 
 def main() -> None:
-    bytes_and_cpu()
+    budgets = bytes_and_cpu()
     print()
-    slow_links()
+    budgets += slow_links()
     print()
     others()
+    table(budgets)
 
 
 if __name__ == "__main__":
