@@ -13,7 +13,7 @@ from . import times
 from .history import SECOND
 from .records import End, Event, Run, Tick, Verdict
 from .runs import UNKNOWN
-from .session import Session
+from .session import HISTORY_S, Session
 from .state import SessionState
 from .texts import cleaned, line
 from .view import View
@@ -70,6 +70,7 @@ class ReplaySource:
         self._shown: int | None = None  # the position of the state
         self._complete: tuple[int, int] | None = None  # (segments, frames of the last) where that was the end
         self._view: View | None = None
+        self._history_s = HISTORY_S
         self._timeline: tuple[int, Timeline] | None = None  # with the bytes that it was made of
 
     def close(self) -> None:
@@ -245,6 +246,12 @@ class ReplaySource:
             )
         return self._timeline[1]
 
+    def need(self, seconds: int) -> None:
+        """Pictures need so many seconds of history: half as many, and a seek takes half as long. The present one is made anew for more."""
+        if seconds > self._history_s:
+            self._state = self._view = None
+        self._history_s = float(seconds)
+
     def poll(self) -> View:
         """The picture under the cursor: the same object while nothing is new."""
         self._look()
@@ -263,7 +270,7 @@ class ReplaySource:
         """The state at `t`, from the present one where that is near; `extent` is (segments, frames of the last) if `t` is the end."""
         state, shown, complete = self._state, self._shown, self._complete
         if state is None or shown is None:
-            return self.session.seek(t)
+            return self.session.seek(t, self._history_s)
         if extent and complete and extent[0] == complete[0]:
             # What was appended since, by its place: at the end two records may be of one instant.
             for records in self.session.parts[-1][0].read(complete[1], extent[1]):
@@ -271,7 +278,7 @@ class ReplaySource:
                     state.apply(record)
             return state
         if not 0 < t - shown <= _STRIDE or self._crosses(shown, t):
-            return self.session.seek(t)
+            return self.session.seek(t, self._history_s)
         for _, record in self.session.range(shown + 1, t):
             state.apply(record)
         return state

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -174,6 +176,12 @@ class _Recording(ReplaySource):
     """The timeline is drawn with every paint: it is made anew only when the recording has grown."""
 
     _drawn: tuple[int, Timeline] | None = None
+
+    def poll(self) -> View:
+        # A graph shows a second a column.
+        with contextlib.suppress(OSError):  # no terminal: what a seek brings by default
+            self.need(os.get_terminal_size(sys.stderr.fileno()).columns)
+        return super().poll()
 
     def timeline(self) -> Timeline:
         end = self.session.end

@@ -142,6 +142,24 @@ def test_jumps_show_what_the_fold_shows(played: tuple[ReplaySource, Hand], engin
         assert_same(replay.poll(), at(engine, t))
 
 
+def test_a_jump_brings_as_much_history_as_a_picture_needs(
+    played: tuple[ReplaySource, Hand], engine: Engine
+) -> None:
+    replay, _ = played
+    replay.pause()
+    replay.need(3)
+    replay.seek(engine.t)
+    few = replay.poll()
+    assert len(few.history.second) == 3
+    replay.need(6)
+    more = replay.poll()
+    assert more.history.second.tolist()[3:] == few.history.second.tolist()
+    assert len(more.history.second) == 6
+    assert_same(more, at(engine, engine.t))
+    replay.need(4)
+    assert replay.poll() is more
+
+
 def test_a_jump_beyond_an_end_stops_there(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
     replay, _ = played
     replay.seek(10**15)
