@@ -78,8 +78,8 @@ class RunState:
         self.requests = 0
         self._unsettled = 0  # requests of ticks whose histogram has not come yet
         self._totals: dict[str, Histogram] = {}
-        self._waiting: dict[str, list[str]] = {}  # blobs by name, not yet in the totals
-        self._recent: deque[tuple[int, str]] = deque()
+        self._waiting: dict[str, list[_Blob]] = {}  # blobs by name, not yet in the totals
+        self._recent: deque[tuple[int, _Blob]] = deque()
         self._latency: Latency | None = None
         self._response: Latency | None = None
         self.backlog: int | None = None
@@ -116,19 +116,18 @@ class RunState:
         # A tick's `done` includes the warm-up, and requests that were left out of the histogram for being instrumented.
         warm = 0
         if "warmup" in tick.h:
-            warm = _total([tick.h["warmup"]]).n
+            warm = sum(counts.n for counts in _counts([_Blob(tick.h["warmup"])]))
         settled, self._unsettled = self._unsettled, 0
-        blob = tick.h.get("service")
-        if blob is None:
+        if "service" not in tick.h:
             return
         self.requests += max(settled - warm, 0)
         self.covered = self.last or t
         for name in _KEPT:
             if name in tick.h:
-                self._waiting.setdefault(name, []).append(tick.h[name])
+                self._waiting.setdefault(name, []).append(_Blob(tick.h[name]))
+        self._recent.append((t, self._waiting["service"][-1]))
         if len(self._waiting["service"]) > _WAITING_LIMIT:
             self._add_up()
-        self._recent.append((t, blob))
         while self._recent and self._recent[0][0] <= t - RECENT:
             self._recent.popleft()
         self._latency = _STALE
@@ -137,7 +136,7 @@ class RunState:
         """Add the histograms that wait. They wait because a `key` often makes decoding them unnecessary."""
         for name, blobs in self._waiting.items():
             known = self._totals.get(name)
-            self._totals[name] = Histogram.of([*([known.compact()] if known else ()), _total(blobs)])
+            self._totals[name] = Histogram.of([*([known.compact()] if known else ()), *_counts(blobs)])
         self._waiting = {}
 
     def resume(self, key: Key, offset: int) -> None:
@@ -148,7 +147,7 @@ class RunState:
         if self.covered is not None:
             self.last = max(self.covered, self.covered if self.last is None else self.last)
         self._totals = {}
-        self._waiting = {name: [key.h[name]] for name in _KEPT if name in key.h}
+        self._waiting = {name: [_Blob(key.h[name])] for name in _KEPT if name in key.h}
         self._latency = _STALE
 
     def totals(self) -> dict[str, str]:
@@ -169,8 +168,8 @@ class RunState:
         times = [t for t, _ in self._recent if t > now - RECENT]
         span = (times[0], times[-1]) if times else None
         if self._window[0] != span:
-            parts = _total([blob for t, blob in self._recent if t > now - RECENT])
-            self._window = (span, summarise(Histogram.of([parts])))
+            parts = _counts([blob for t, blob in self._recent if t > now - RECENT])
+            self._window = (span, summarise(Histogram.of(parts)))
         return self._window[1]
 
     def view(self, now: int) -> RunView:
@@ -239,17 +238,30 @@ def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _total(blobs: Sequence[str]) -> Counts:
-    """The sum of the blobs; what is no blob counts as none."""
-    try:
-        return Counts.total(blobs)
-    except ValueError:
-        return _total([blob for blob in blobs if _is_blob(blob)])
+class _Blob:
+    """A histogram of the log, decoded once: the run's total and the last 30 s both add it up."""
+
+    __slots__ = ("counts", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.counts: Counts | None = None
 
 
-def _is_blob(text: str) -> bool:
+def _counts(blobs: Sequence[_Blob]) -> list[Counts]:
+    """The counts of the blobs; of what is no blob none."""
+    fresh = [blob for blob in blobs if blob.counts is None]
     try:
-        Counts.decode(text)
+        decoded = Counts.decode_all([blob.text for blob in fresh])
     except ValueError:
-        return False
-    return True
+        decoded = [_of_blob(blob.text) for blob in fresh]
+    for blob, counts in zip(fresh, decoded, strict=True):
+        blob.counts = counts
+    return [blob.counts for blob in blobs if blob.counts is not None]
+
+
+def _of_blob(text: str) -> Counts:
+    try:
+        return Counts.decode(text)
+    except ValueError:
+        return Counts.nothing()

@@ -37,7 +37,9 @@ _OUTER_COOKIE = 0x1C849304
 _INNER_COOKIE = 0x1C849303
 _COOKIE_MASK = 0xFFFFFF0F  # the masked bits tell the width of a counter in older versions of the format
 _PAYLOAD_LIMIT = _INNER.size + PLACES * 9  # a counter takes at most 9 bytes
-_BATCH = 1 << 15  # bytes of payloads decoded together: more gains nothing, and their arrays are mapped anew each time
+_BATCH = (
+    1 << 15
+)  # bytes of payloads decoded together: more gains nothing, and their arrays are mapped anew each time
 _BLOB_LIMIT = 2 * _PAYLOAD_LIMIT  # base64 of what zlib could not shrink, with room
 
 Ints: TypeAlias = "NDArray[np.int64]"
@@ -80,6 +82,11 @@ class Counts:
             parts = zip([0, *ends[:-1]], ends, strict=True)
             found += [cls(index[start:end], count[start:end]) for start, end in parts]
         return found
+
+    @classmethod
+    def nothing(cls) -> Counts:
+        """Those of no value."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def compact(self) -> Counts:
         return self
