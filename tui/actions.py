@@ -300,9 +300,11 @@ def named(name: str) -> Action:
 
 def footer(situation: Situation) -> tuple[tuple[str, str], ...]:
     """The keys worth showing now, most important first: (keys, short text)."""
+    # What goes on beside plain measuring is ended by most keys: the one meant for it comes first.
+    ordered = (named("load"), *ACTIONS) if going(situation.view) is not None else ACTIONS
     return tuple(
         (_shown(action, situation.view), _short(action, situation.view))
-        for action in ACTIONS
+        for action in dict.fromkeys(ordered)
         if action.short and situation.context in action.contexts and not action.objection(situation)
     )
 

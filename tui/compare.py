@@ -56,7 +56,9 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
         cells += _percentiles(other.response, now.response, unit, "response ")
     out += table(columns, cells, width)
     out += [EMPTY, *_stages(other, now, width)]
-    note = "a change stands without ± where the intervals overlap: it may be none. Intervals are those within each run."
+    note = (
+        "± stands where the intervals, those within each run, do not overlap; a change without it may be none"
+    )
     out += [EMPTY, *(((line, "dim"),) for line in wrap(note, width))]
     return out
 

@@ -177,9 +177,18 @@ def choose_sweep(app: InfertopApp) -> None:
         app.control.sweep(found[name].configurations, answer, dry=True)
         return False
 
-    lines = [Choice(s.id, s.text, f"{len(s.configurations)} configurations") for s in found.values()]
+    lines = [Choice(s.id, s.text, f"{len(s.configurations)}: {_names(app, s)}") for s in found.values()]
     picker = Picker("sweep: what to measure, the rest as it is now", lines, choose)
     app.open(picker)
+
+
+def _names(app: InfertopApp, scope: Scope) -> str:
+    """What varies in a sweep, in few words."""
+    found = {
+        "batches": [f"batch {c.batch}" for c in scope.configurations],
+        "paths": [c.data_path for c in scope.configurations],
+    }.get(scope.id, [short_backend(app.view, c) for c in scope.configurations])
+    return ", ".join(dict.fromkeys(found))
 
 
 def confirm_sweep(app: InfertopApp, scope: Scope, data: Mapping[str, Any]) -> Picker:
@@ -188,7 +197,7 @@ def confirm_sweep(app: InfertopApp, scope: Scope, data: Mapping[str, Any]) -> Pi
     time = f"about {span(float(left))}" if isinstance(left, int | float) else "how long is not known yet"
     planned = data.get("tasks")
     known = [task for task in planned if isinstance(task, Mapping)] if isinstance(planned, list) else []
-    lines = [f"{clean(str(task.get('text')))}  {_takes(task)}" for task in known]
+    lines = [f"{_takes(task):<18}{clean(str(task.get('text')))}" for task in known]
     lines += [f"left out: {clean(why)}" for why in scope.left_out]
 
     def choose(text: str) -> bool:
@@ -210,5 +219,5 @@ def _takes(task: Mapping[str, Any]) -> str:
     """How long one configuration takes: loading is in the time only where it is known."""
     found = task.get("seconds")
     if not isinstance(found, int | float):
-        return ""
+        return "not known"
     return f"about {found:.0f} s" if task.get("whole") else f"{found:.0f} s and loading"

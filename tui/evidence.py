@@ -8,7 +8,7 @@ from ..sessions.records import Evidence
 from ..sessions.view import View
 from .panels.diagnosis import name_of
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.numbers import number, size
+from .render.numbers import number, quantity, size
 from .render.table import Cell, Column, table
 
 _LINKS = (
@@ -46,11 +46,11 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
         limit = ""
         said: Cell = ("beside", "dim")
         if item.threshold is not None:
-            limit = f"{_SENSES.get(item.sense, clean(item.sense))} {number(item.threshold)} {unit}"
+            limit = f"{_SENSES.get(item.sense, clean(item.sense))} {_value(item.threshold, unit)}"
             agrees = item.value <= item.threshold if item.sense == "<=" else item.value >= item.threshold
             said = ("✓ agrees", "one") if agrees else ("✕ against", "two")
         window = "" if item.window is None else f"{item.window:.1f} s"
-        cells.append([clean(item.signal), f"{number(item.value)} {unit}", limit, said, window])
+        cells.append([clean(item.signal), _value(item.value, unit), limit, said, window])
     columns = [
         Column("signal", right=False, flexible=True),
         Column("value", style="strong"),
@@ -59,6 +59,10 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
         Column("window", style="dim"),
     ]
     return table(columns, cells, width) if cells else [(("it rests on no reading", "dim"),)]
+
+
+def _value(value: float, unit: str) -> str:
+    return quantity(value, unit) if unit in ("B", "B/s") else f"{number(value)} {unit}".rstrip()
 
 
 def _advice(advice: Mapping[str, object], width: int) -> list[Row]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..sessions.records import Event
 from ..sessions.view import RunView, View
 
 KINDS = ("proof", "sweep")
+
+SHOWN_NS = 60_000_000_000
+"""For so long the outcome of a proof stands above what is measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,28 @@ class Job:
 def going(view: View) -> Job | None:
     """The proof or sweep that goes on now."""
     event = _newest(view)
-    return _job(event) if event is not None and view.state == "live" and not event.data.get("over") else None
+    if event is None or view.state != "live" or event.data.get("over"):
+        return None
+    job = _job(event)
+    if job.kind != "proof":
+        return job
+    # Its first event says what is proven, the others how far it is.
+    first = (e.text for e in reversed(view.events) if e.kind == "proof" and e.data.get("done") == 0)
+    return replace(job, text=next(first, job.text))
 
 
 def outcome(view: View) -> Job | None:
-    """What the last one found, as long as nothing was chosen since: after a proof what was measured before it goes on by itself."""
+    """What the last one found, as long as nothing was chosen since.
+
+    After a proof what was measured before goes on by itself, and its own verdict takes the place of what was found after a while.
+    """
     event = _newest(view)
     if event is None or not event.data.get("over"):
         return None
     ended = [run.run for run in view.runs if run.phase_since <= event.t]
-    last = max(ended, default=0) + (1 if event.kind == "proof" else 0)
+    last = max(ended, default=0)
+    if event.kind == "proof" and view.now - event.t < SHOWN_NS:
+        last += 1
     return _job(event) if view.run is None or view.run.run <= last else None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions.frames import encode_frame
-from infertop.sessions.records import End
+from infertop.sessions.records import End, Verdict
 from infertop.sessions.replay import ReplaySource
 from infertop.sessions.view import View
 from infertop.tests.sessions.synthetic import (
@@ -346,6 +346,21 @@ def test_what_cannot_be_played_is_said(tmp_path: Path) -> None:
     (tmp_path / "0001.itlog.zst").touch()
     with pytest.raises(MeasureError, match="nothing that can be played"):
         ReplaySource(tmp_path)
+
+
+def test_the_timeline_marks_where_another_verdict_stands(tmp_path: Path) -> None:
+    engine = Engine()
+    engine.begin(configuration("a"))
+    for second, kind in enumerate(("cpu", "cpu", "host", "cpu", "cpu"), start=1):
+        engine.write(
+            Verdict(t=engine.t + second * SECOND, run=engine.runs, kind=kind, confidence=0.8, text="x")
+        )
+    engine.write_to(tmp_path / "0001.itlog.zst")
+    replay = ReplaySource(tmp_path, Hand())
+    marks = [mark for mark in replay.timeline().marks if mark.kind == "verdict"]
+    replay.close()
+    assert [mark.label for mark in marks] == ["cpu", "host", "cpu"]
+    assert [round((mark.t - marks[0].t) / SECOND) for mark in marks] == [0, 2, 3]
 
 
 def test_hostile_labels_are_clean(tmp_path: Path) -> None:

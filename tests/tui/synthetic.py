@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from infertop.backends.configuration import Configuration
-from infertop.sessions.records import Clock, Event, Fault, Header, Metric
+from infertop.sessions.records import Clock, Event, Evidence, Fault, Header, Metric, Verdict
 from infertop.sessions.view import (
     HEAT_BUCKETS,
     HEAT_LOWEST,
@@ -277,3 +278,61 @@ def idle() -> View:
 def job(kind: str, text: str, t: int = 91 * S, **data: object) -> Event:
     """An event of a proof or a sweep."""
     return Event(t=t, kind=kind, text=text, data=dict(data))
+
+
+CUDA = Configuration("onnxruntime-cuda", "resnet18", "fp32", 32, device="cuda:0")
+ADVICE: dict[str, Any] = {
+    "action": "data-path",
+    "value": "pinned",
+    "text": "pinned: about −1.1 ms, 31 %",
+    "gain_ms": 1.1,
+    "gain_share": 0.31,
+    "most": False,
+    "per": "request",
+}
+
+
+def advised(**changes: Any) -> View:
+    """A run on a GPU with a verdict whose advice is ADVICE, but for the changes."""
+    found = Verdict(
+        t=1,
+        run=1,
+        kind="transfer-h2d",
+        confidence=0.8,
+        text="copying in takes 1.5 of 3.6 ms",
+        evidence=[
+            Evidence("removable", 30, "%", 20, 1.0),
+            Evidence("copy at best", 0.4, "ms", 0.2, 1.0, "<="),
+            Evidence("PCIe RX", 5.3e9, "B/s"),
+        ],
+        advice=ADVICE | changes,
+    )
+    stages = {"host": 0.21e6, "h2d": 1.52e6, "compute": 1.75e6, "d2h": 0.02e6, "gap": 0.09e6}
+    link = {"h2d_pinned": 52.3e9, "h2d_pageable": 8.1e9, "d2h_pinned": 50e9, "staging": 12e9}
+    present = view(True, run=run(configuration=CUDA, stages=stages, link=link, gpu="gpu0"), verdict=found)
+    values = {**present.values, "sampler.cost": 0.41, "sampler.cpu": 0.2}
+    return dataclasses.replace(present, values=values)
+
+
+def proving() -> View:
+    """A proof of that advice on its way."""
+    begun = job(
+        "proof", "proving pinned: about −1.1 ms, 31 %: 8 blocks of 3 s", 70 * S, done=0, total=8, over=False
+    )
+    far = job("proof", "proof: 3 of 8 blocks done", done=3, total=8, over=False)
+    present = advised()
+    block = run(5, dataclasses.replace(CUDA, data_path="pinned"), "measure", 2.5e6, 400, phase_since=90 * S)
+    return dataclasses.replace(present, run=block, verdict=None, events=(*present.events, begun, far))
+
+
+def depth() -> View:
+    """Three in flight, copies beside compute."""
+    return view(
+        True, run=run(configuration=dataclasses.replace(CUDA, data_path="pinned", load="pipelined:3"))
+    )
+
+
+def opened() -> View:
+    """An open loop that keeps its schedule but for a few."""
+    configuration = dataclasses.replace(CUDA, load="open:140/s")
+    return view(True, run=run(configuration=configuration, response=latency(5.2e6, 4000), backlog=7))

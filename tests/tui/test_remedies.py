@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import msgspec
-from infertop.backends.configuration import Configuration
-from infertop.sessions.records import Event, Evidence, Verdict
+from infertop.sessions.records import Event
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
-from infertop.tests.tui.synthetic import S, job
+from infertop.tests.tui.synthetic import ADVICE, CUDA, S, advised, job
 from infertop.tests.tui.test_app import running, verbs
 from infertop.tui.loads import refusal
-
-ADVICE: dict[str, Any] = {
-    "action": "data-path",
-    "value": "pinned",
-    "text": "pinned: about −1.1 ms, 31 %",
-    "gain_ms": 1.1,
-    "gain_share": 0.31,
-    "most": False,
-    "per": "request",
-}
-CUDA = Configuration("onnxruntime-cuda", "resnet18", "fp32", 32, device="cuda:0")
-
-
-def advised(**changes: Any) -> View:
-    """A run on a GPU with a verdict whose advice is ADVICE, but for the changes."""
-    verdict = Verdict(
-        t=1,
-        run=1,
-        kind="transfer-h2d",
-        confidence=0.8,
-        text="copying in takes 1.5 of 3.6 ms",
-        evidence=[
-            Evidence("removable", 30, "%", 20, 1.0),
-            Evidence("copy at best", 0.4, "ms", 0.2, 1.0, "<="),
-            Evidence("PCIe RX", 5.3e9, "B/s"),
-        ],
-        advice=ADVICE | changes,
-    )
-    return synthetic.view(gpu=True, run=synthetic.run(configuration=CUDA), verdict=verdict)
 
 
 def with_events(view: View, *events: Event) -> View:
@@ -125,6 +94,8 @@ async def test_a_proof_shows_how_far_it_is_and_is_cancelled_by_x() -> None:
             port.view, job("proof", "proof: 3 of 8 blocks done", done=3, total=8, over=False)
         )
         await screen.until(lambda: "3 of 8 x cancels" in screen.lines[2])
+        assert "◆ PROVING  pinned: about −1.1 ms" in screen.lines[2]
+        assert screen.lines[-1].startswith(" x cancel")
         assert "now measuring ort" in screen.lines[3] or "now measuring onnxruntime-cuda" in screen.lines[3]
         for key in ("enter", "S"):
             await screen.press(key)
@@ -147,6 +118,10 @@ async def test_the_outcome_of_a_proof_stands_until_something_else_is_chosen() ->
         assert "predicted was about −1.1 ms" in screen.lines[3]
         assert "→ d takes it" in screen.lines[3]
         port.view = dataclasses.replace(port.view, run=synthetic.run(10, CUDA, "measure"))
+        await screen.until(lambda: "TRANSFER-H2D" in screen.lines[2])
+        port.view = dataclasses.replace(port.view, run=after)
+        await screen.until(lambda: "◆ PROOF" in screen.lines[2])
+        port.view = dataclasses.replace(port.view, now=141 * S)
         await screen.until(lambda: "TRANSFER-H2D" in screen.lines[2])
 
 
@@ -200,8 +175,8 @@ async def test_a_sweep_says_what_and_how_long_asks_and_begins() -> None:
         )
         port.view = with_events(port.view, answer)
         await screen.until(lambda: "sweep: 2 configurations, about 01:35" in screen.text)
-        assert "onnxruntime-cpu · fp32 · batch 32  about 12 s" in screen.text
-        assert "torch-eager  10 s and loading" in screen.text
+        assert "about 12 s        onnxruntime-cpu · fp32 · batch 32" in screen.text
+        assert "10 s and loading  torch-eager" in screen.text
         assert "left out: compile has no fp32" in screen.text
         await screen.press("escape")
         assert len(port.swept) == 1

@@ -5,15 +5,19 @@ They are compared under one version of Textual alone, since every release draws 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from infertop.sessions.plan import describe
+from infertop.sessions.records import Event
 from infertop.tests.tui.fake_port import SCENES, FakePort, FakeReplayPort
 from infertop.tui.app import InfertopApp
 from infertop.tui.port import nothing
+from textual.pilot import Pilot
 
 PINNED = "8.2.8"
 FOLDER = Path(__file__).parent / "snapshots"
@@ -22,6 +26,13 @@ STATES = [
     "measuring",
     "switched",
     "gpu",
+    "advised",
+    "proving",
+    "evidence",
+    "compare",
+    "sweep",
+    "depth",
+    "open",
     "loading",
     "failed",
     "idle",
@@ -33,6 +44,14 @@ STATES = [
     "light",
     "ascii",
 ]
+KEYS = {
+    "help": ["question_mark"],
+    "palette": ["colon"],
+    "chooser": ["m"],
+    "evidence": ["v"],
+    "compare": ["c"],
+    "sweep": ["S", "enter"],
+}
 
 pytestmark = pytest.mark.skipif(
     version("textual") != PINNED, reason=f"snapshots are drawn by Textual {PINNED}"
@@ -61,8 +80,10 @@ async def picture(state: str, size: tuple[int, int]) -> str:
             app.dress("light")
         if state == "ascii":
             app.perform("glyphs")
-        keys = {"help": ["question_mark"], "palette": ["colon"], "chooser": ["m"]}.get(state, [])
+        keys = KEYS.get(state, [])
         await pilot.press(*keys)
+        if state == "sweep":
+            await answer_sweep(port, pilot)
         for _ in range(500):
             if app.dashboard._rows.rows and not getattr(app.overlay, "busy", ""):
                 break
@@ -71,6 +92,16 @@ async def picture(state: str, size: tuple[int, int]) -> str:
         await pilot.pause()
         await pilot.pause()
         return normal(app.export_screenshot(title=state))
+
+
+async def answer_sweep(port: FakePort, pilot: Pilot[int]) -> None:
+    """What an engine says when it is asked how long a sweep takes."""
+    while not port.swept:
+        await pilot.pause(0.01)
+    tasks = [{"text": describe(c), "seconds": 12.0, "whole": i == 0} for i, c in enumerate(port.swept[0][0])]
+    data = {"dry": True, "tasks": tasks, "left_s": 24.0, "done": 0, "total": len(tasks)}
+    event = Event(t=port.view.now, kind="sweep", id="sweep-1", text="a sweep would measure 2", data=data)
+    port.view = dataclasses.replace(port.view, events=(*port.view.events, event))
 
 
 def cases() -> list[tuple[str, str]]:

@@ -55,6 +55,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         len({run.configuration.precision for run in runs}) > 1,
         len({run.configuration.model for run in runs}) > 1,
     )
+    judged = any(verdict_of(run) for run in runs)
     columns = [
         Column("#"),
         Column("backend", right=False, flexible=True),
@@ -67,7 +68,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         Column("to best"),
         Column("n", style="dim"),
         Column("grade", right=False, style="dim"),
-        Column("verdict", right=False, style="dim"),
+        *([Column("verdict", right=False, style="dim")] if judged else []),
     ]
     rows: list[list[Cell]] = []
     for run in runs:
@@ -85,7 +86,6 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
                 "",
                 "",
                 "",
-                "",
             ]
         else:
             known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
@@ -93,8 +93,8 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
             if differs(run):
                 ratio = ("✕ differs", "bad")
             row += [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
-            row += [number(run.requests), run.grade or UNKNOWN, verdict_of(run)]
-        rows.append(row)
+            row += [number(run.requests), run.grade or UNKNOWN]
+        rows.append([*row, verdict_of(run)] if judged else row)
     return table(columns, rows, width)
 
 

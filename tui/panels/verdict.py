@@ -128,7 +128,7 @@ def _stopped(scene: Scene, run: RunView, width: int) -> list[Row]:
 def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]:
     """How far a proof or a sweep is, and what it does just now."""
     word = "PROVING" if job.kind == "proof" else "SWEEP"
-    text = job.text.removeprefix("proving ").removeprefix("proof: ")
+    text = job.text.removeprefix("proving ")
     right: Row = ((f"{job.done} of {job.total} ", "strong"),) if job.total else EMPTY
     if job.kind == "sweep":
         left = "" if job.left_s is None else f", about {span(job.left_s)} left"
