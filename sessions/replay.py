@@ -310,11 +310,11 @@ def _run_mark(t: int, run: Run) -> Mark:
 
 
 def _verdict_marks(verdicts: Sequence[tuple[int, Verdict]]) -> list[Mark]:
-    """Where a verdict differs from the one before it in its run."""
+    """Where a verdict differs from the one before it, whichever run that was of."""
     found: list[Mark] = []
-    stands = (0, "")
+    stands = ""
     for t, verdict in verdicts:
-        if (verdict.run, verdict.kind) != stands:
-            stands = (verdict.run, verdict.kind)
+        if verdict.kind != stands:
+            stands = verdict.kind
             found.append(Mark(t, "verdict", cleaned(verdict).kind, run=verdict.run))
     return found
