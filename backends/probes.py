@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from . import libraries, trt_bindings
@@ -64,6 +64,7 @@ def probe(info: BackendInfo) -> Availability:
         finding.fix,
         finding.version,
         finding.device,
+        finding.falls_back,
     )
 
 
@@ -75,6 +76,8 @@ def main() -> None:
 
 def version_of(*distributions: str) -> str | None:
     """The version of the first of these that is installed."""
+    from importlib import metadata  # 20 ms, which a screen's first paint need not wait for
+
     for name in distributions:
         try:
             return metadata.version(name)

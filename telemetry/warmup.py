@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
+    from numpy.typing import NDArray
 
 SECOND = 1_000_000_000
 WINDOW_NS, WINDOW_REQUESTS = SECOND, 10
@@ -21,7 +24,7 @@ LATEST_NS, LATEST_REQUESTS = 60 * SECOND, 30
 _RULE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|min|x)")
 _UNITS = {"ms": 1_000_000, "s": SECOND, "min": 60 * SECOND}
 
-Ints = NDArray[np.int64]
+Ints: TypeAlias = "NDArray[np.int64]"
 
 
 @dataclass(frozen=True, slots=True)

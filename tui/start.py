@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,25 +47,16 @@ def run_replay(found: Found) -> int:
 
 
 def _show(make: Callable[[], SessionPort], *, choose: bool = False) -> int:
-    with _without_collections():
-        port = make()
-        from .theme import color_depth
+    port = make()
+    from .theme import color_depth
 
-        # Textual reads the depth and its animations once, when it is imported.
-        if depth := color_depth():
-            os.environ["TEXTUAL_COLOR_SYSTEM"] = depth
-        os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-        from .app import show
+    # Textual reads the depth and its animations once, when it is imported.
+    if depth := color_depth():
+        os.environ["TEXTUAL_COLOR_SYSTEM"] = depth
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    from .app import show
 
+    # The command line has looked for no garbage until now. What was imported stays: later looks leave it out.
+    gc.freeze()
+    gc.enable()
     return show(port, choose=choose)
-
-
-@contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """Imports make hundreds of thousands of objects and no garbage: looking for some takes a tenth of the start, and of each later look."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
