@@ -21,6 +21,7 @@ from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from . import commands
 from .engine import Engine
+from .options import LIVE_DURATION_S
 from .plan import Task, describe, make_tasks
 from .prober import probe
 from .proving import Proving
@@ -209,7 +210,7 @@ class Server:
             elif self._present is not None:
                 self._begin(self._present, command.id)
         elif command.configuration is not None:
-            base = self._present or Task(command.configuration)
+            base = self._present or Task(command.configuration, duration_s=LIVE_DURATION_S)
             self._begin(replace(base, configuration=command.configuration), command.id)
 
     def _sweep(self, command: commands.Command) -> None:

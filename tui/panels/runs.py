@@ -79,10 +79,13 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         row += [model_name(c.model)] if several[1] else []
         row.append(str(c.batch) if c.batch is not None else UNKNOWN)
         if run.latency is None:
+            # What a person stopped before it was measured did not fail.
+            kind = clean(run.error.kind) if run.error is not None else ""
+            stopped = kind in ("", "stopped")
             row += [
-                ("✕ failed", "bad"),
+                ("stopped", "dim") if stopped else ("✕ failed", "bad"),
                 "",
-                (clean(run.error.kind) if run.error is not None else "", "dim"),
+                ("" if stopped else kind, "dim"),
                 "",
                 "",
                 "",
