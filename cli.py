@@ -413,14 +413,15 @@ def attach(session: str, sessions_dir: str | None) -> int:
 
 
 @cli.command(short_help="Play a recorded session.")
-@click.argument("session", default="last")
+@click.argument("session", required=False)
+@click.option("--sample", is_flag=True, help="Play a recording that comes with infertop: h100-resnet18, or the one named.")
 @options(RECORDING[1:2])
 @_promptly
-def replay(session: str, sessions_dir: str | None) -> int:
-    """Play a recorded SESSION: a path, a name, the beginning of one, last or last~1."""
+def replay(session: str | None, sample: bool, sessions_dir: str | None) -> int:
+    """Play a recorded SESSION: a path, a name, the beginning of one, last (the default) or last~1."""
     from .sessions import store
 
-    place = store.resolve(session, sessions_dir)
+    place = store.sample(session) if sample else store.resolve(session, sessions_dir)
     _needs_terminal("infertop ls")
     from .tui.start import run_replay
 

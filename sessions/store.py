@@ -26,6 +26,10 @@ _LAST = re.compile(r"last(?:~(\d{1,6}))?")
 _SETTLED = 60.0  # s; what is younger may belong to an engine that is just starting, and has no lock yet
 
 
+SAMPLES = Path(__file__).parent / "samples"
+"""Recordings that come with the package, a directory each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where an engine writes: the segment's path and number, the session's name, the socket. The segment is made by its writer."""
@@ -263,6 +267,18 @@ def resolve(text: str | None = None, sessions_dir: str | Path | None = None) -> 
         f"there is no session {line(text, 100)} in {where}",
         f"did you mean {' or '.join(near[:3])}?" if near else "infertop ls lists the sessions",
     )
+
+
+def sample(name: str | None = None) -> Found:
+    """A recording that comes with infertop; the first one where none is named. Raises MeasureError with their names."""
+    known = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir()) if SAMPLES.is_dir() else []
+    if name is None and known:
+        name = known[0]
+    if name not in known:
+        raise MeasureError(
+            "session-not-found", f"there is no sample {name}", f"the samples are {', '.join(known) or 'not installed'}"
+        )
+    return Found(name, SAMPLES / name)
 
 
 def listing(sessions_dir: str | Path | None = None) -> list[SessionInfo]:
