@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from .. import __version__
 from ..backends.errors import MeasureError
+from ..backends.probes import Availability
 from ..telemetry.host import HostSource, facts
 from ..telemetry.metrics import MetricSpec, Source, Value
 from ..telemetry.nvml import Nvml, cuda_order
@@ -94,6 +96,13 @@ class Engine:
     ) -> None:
         run = self.runner.run if self.runner else 0
         self.emit(Event(t=self.now(), kind=kind, text=text, level=level, id=command, run=run, data=data))
+
+    def tell_backends(self, label: str, found: Iterable[Availability]) -> None:
+        """What the probe of an interpreter said; `label` is its environment's, "" our own."""
+        backends = [asdict(a) for a in found]
+        usable = ", ".join(a["short"] for a in backends if a["usable"]) or "none"
+        where = f"usable under {label}" if label else "usable here"
+        self.say("backends", f"{where}: {usable}", backends=backends, environment=label)
 
     def _write(self, records: Sequence[AnyRecord]) -> None:
         if self.writer.failure is not None and self.place.recording and not self._nowhere:

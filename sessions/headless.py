@@ -105,6 +105,8 @@ def measure(
     reason = "all was measured"
     try:
         with Interruption(engine) as interruption:
+            for name, found in available.items():
+                engine.tell_backends(name or "", found.values())
             engine.say(sweep.KIND, course.text(), **course.data())
             for task in tasks[len(known) :]:
                 course.begin()

@@ -156,7 +156,8 @@ class Runner:
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
-            threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"], bytes_in=message["bytes_in"], bytes_out=message["bytes_out"],
+            threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
+            bytes_in=message["bytes_in"], bytes_out=message["bytes_out"],
         )  # fmt: skip
         for note in (message.get("runtime") or {}).get("notes", ()):
             self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))

@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -137,10 +137,7 @@ class Server:
                 "backends", f"{answer.message}; {answer.fix}", level="error", backends=[], environment=label
             )
             return {}
-        usable = ", ".join(a.short for a in answer if a.usable) or "none"
-        where = f"usable under {label}" if label else "usable here"
-        backends = [asdict(a) for a in answer]
-        self._engine.say("backends", f"{where}: {usable}", backends=backends, environment=label)
+        self._engine.tell_backends(label, answer)
         return {a.name: a for a in answer}
 
     # -- commands

@@ -39,6 +39,13 @@ def verdict(scene: Scene, width: int) -> list[Row]:
             width,
         )
     if (job := going(view)) is not None:
+        if (
+            job.kind == "sweep"
+            and run is not None
+            and run.phase == "measure"
+            and (view.verdict or run.fallback)
+        ):
+            return _swept(scene, job, run, width)
         return _going(scene, job, run, width)
     if run is not None and view.state == "live" and stopped(view, run):
         return _stopped(scene, run, width)
@@ -146,6 +153,13 @@ def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]
         elapsed = seconds(max(0, scene.view.now - run.phase_since) / 1e9)
         second = ((f"   now {phase} ", "dim"), (what, "text"), (f"  {elapsed}", "dim"))
     return [spread(head, right, width), fit(second, width)]
+
+
+def _swept(scene: Scene, job: Job, run: RunView, width: int) -> list[Row]:
+    """What holds the present run of a sweep back is the news; how far the sweep is stands behind the advice."""
+    first, second = diagnosis(scene, run, width)
+    left = "" if job.left_s is None else f", {span(job.left_s)} left"
+    return [first, spread(second, ((f"sweep {job.done} of {job.total}{left} ", "dim"),), width)]
 
 
 def _outcome(scene: Scene, job: Job, width: int) -> list[Row]:
