@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from . import graph
+from . import graph, probes
 from .backend import Inputs, Loaded, versions
 from .errors import MeasureError
 from .ort_model import ModelFile
 from .registry import nearest
 from .shapes import show
 from .signature import Signature
-
-DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu", "numpy")
 
 _LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
            "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
@@ -133,12 +131,19 @@ def loaded(found: graph.Graph, signature: Signature, file: ModelFile, **facts: A
         assumed=signature.assumed,
         tables=found.tables,
         outputs=[item.name for item in found.outputs],
-        libraries=versions(*DISTRIBUTIONS),
+        libraries=libraries(),
         cache=file.cache,
         native=native(found),
         runtime={"converted": file.converted} if file.converted else {},
         **facts,
     )
+
+
+def libraries() -> dict[str, str]:
+    """The onnxruntime that was imported, which need not be the distribution whose metadata comes first: two may be installed."""
+    facts = probes.onnxruntime_facts()
+    name = facts.get("package_name", "onnxruntime")
+    return {name: str(runtime().__version__), **versions("numpy")}
 
 
 def native(found: graph.Graph) -> str:

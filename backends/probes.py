@@ -125,10 +125,10 @@ def _onnxruntime() -> _Finding:
         return _Finding(
             "onnxruntime is installed incompletely", "pip install --force-reinstall --no-deps onnxruntime"
         )
-    return _Finding(version=_onnxruntime_facts().get("__version__") or version_of(*ONNXRUNTIME_DISTRIBUTIONS))
+    return _Finding(version=onnxruntime_facts().get("__version__") or version_of(*ONNXRUNTIME_DISTRIBUTIONS))
 
 
-def _onnxruntime_facts() -> dict[str, str]:
+def onnxruntime_facts() -> dict[str, str]:
     """What the installed onnxruntime says of its own build (`package_name`, `__version__`, `cuda_version`), read, not imported."""
     folder = onnxruntime_folder()
     facts = folder / "build_and_package_info.py" if folder else None
