@@ -6,7 +6,9 @@ They are drawn at one moment of a recording, so that a change of the screen is a
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import time
 from pathlib import Path
 
 from infertop.sessions.session import Session
@@ -37,14 +39,14 @@ def moment(sample: str, backend: str, precision: str, batch: int) -> int:
     raise LookupError(f"{sample} has no such run")
 
 
-async def draw(sample: str, at: int) -> str:
+async def draw(sample: str, at: int, size: tuple[int, int] = SIZE) -> str:
     """The screen at that moment, as SVG."""
     port = ReplayPort(SAMPLES / sample)
     assert port.replay is not None
     port.replay.pause()
     port.replay.seek(at)
     app = InfertopApp(port)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
         await pilot.pause()
         app.paint()
         await pilot.pause()
@@ -53,7 +55,9 @@ async def draw(sample: str, at: int) -> str:
 
 
 def main() -> None:
-    """Draw every picture beside this file."""
+    """Draw every picture beside this file, whatever terminal this is."""
+    os.environ |= {"INFERTOP_THEME": "dark", "INFERTOP_GLYPHS": "braille", "TZ": "UTC"}
+    time.tzset()
     for name, (sample, *which) in PICTURES.items():
         svg = asyncio.run(draw(sample, moment(sample, *which)))  # type: ignore[arg-type]
         (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")

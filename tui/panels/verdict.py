@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...sessions.runs import same_configuration
 from ...sessions.view import RunView, View
 from ..jobs import Job, going, outcome, stopped
 from ..naming import differences, facts, short_backend
@@ -93,7 +94,8 @@ def just_failed(view: View) -> RunView | None:
     last = next((r for r in reversed(view.runs) if r.run < run.run), None)
     if last is None or last.run != run.run - 1 or last.error is None or last.error.kind == "stopped":
         return None
-    return last
+    # The same once more is what the person asked for, and no stand-in.
+    return None if same_configuration(last.configuration, run.configuration) else last
 
 
 def _lines(head: tuple[str, str], text: str, second: str, width: int) -> list[Row]:
