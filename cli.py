@@ -414,7 +414,11 @@ def attach(session: str, sessions_dir: str | None) -> int:
 
 @cli.command(short_help="Play a recorded session.")
 @click.argument("session", required=False)
-@click.option("--sample", is_flag=True, help="Play a recording that comes with infertop: h100-resnet18, or the one named.")
+@click.option(
+    "--sample",
+    is_flag=True,
+    help="Play a recording that comes with infertop: h100-resnet18, or the one named.",
+)
 @options(RECORDING[1:2])
 @_promptly
 def replay(session: str | None, sample: bool, sessions_dir: str | None) -> int:

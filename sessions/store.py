@@ -276,7 +276,9 @@ def sample(name: str | None = None) -> Found:
         name = known[0]
     if name not in known:
         raise MeasureError(
-            "session-not-found", f"there is no sample {name}", f"the samples are {', '.join(known) or 'not installed'}"
+            "session-not-found",
+            f"there is no sample {name}",
+            f"the samples are {', '.join(known) or 'not installed'}",
         )
     return Found(name, SAMPLES / name)
 

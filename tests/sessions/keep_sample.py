@@ -55,6 +55,7 @@ def main(session: str, name: str) -> None:
     place = SAMPLES / name / path.name
     place.parent.mkdir(parents=True, exist_ok=True)
     with Segment(path) as segment, place.open("wb") as file:
+        assert segment.header is not None
         file.write(frames.encode_header(header(segment.header, name)))
         for index in range(len(segment)):
             file.write(frames.encode_frame([anonymous(record) for record in segment.frame(index)]))

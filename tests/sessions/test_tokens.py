@@ -16,8 +16,18 @@ def ids(name: str, *shape: int) -> dict[str, Any]:
     ("inputs", "dims", "batch", "expected"),
     [
         ([ids("input_ids", 4, 128), ids("attention_mask", 4, 128)], {"sequence_length": 128}, 4, 512),
-        ([ids("input_ids", 4, 1), ids("attention_mask", 4, 512)], {"sequence_length": 1, "past_sequence_length": 511}, 4, 4),
-        ([ids("input_ids", 2, 9), ids("decoder_input_ids", 2, 4)], {"sequence_length": 9, "decoder_sequence_length": 4}, 2, 18),
+        (
+            [ids("input_ids", 4, 1), ids("attention_mask", 4, 512)],
+            {"sequence_length": 1, "past_sequence_length": 511},
+            4,
+            4,
+        ),
+        (
+            [ids("input_ids", 2, 9), ids("decoder_input_ids", 2, 4)],
+            {"sequence_length": 9, "decoder_sequence_length": 4},
+            2,
+            18,
+        ),
         ([ids("tokens", 2, 64)], {"seq": 64, "past_seq": 3, "total_seq": 67}, 2, 128),
         ([ids("tokens", 64)], {"seq_len": 64}, None, 64),
         ([ids("a", 2, 9), ids("b", 2, 4)], {"a_seq": 9, "b_seq": 4}, 2, None),

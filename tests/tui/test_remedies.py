@@ -316,7 +316,11 @@ async def test_a_latency_at_depth_says_so() -> None:
         ):
             configuration = dataclasses.replace(CUDA, load=load)
             port.view = synthetic.view(run=synthetic.run(configuration=configuration))
-            await screen.until(lambda words=words: words in screen.lines[4])
+
+            def titled(words: str = words) -> bool:
+                return words in screen.lines[4]
+
+            await screen.until(titled)
 
 
 async def test_an_open_loop_names_both_latencies_and_its_backlog() -> None:
@@ -347,7 +351,8 @@ def test_loads_that_cannot_be_had_say_why() -> None:
 async def test_runs_show_their_verdict_where_there_is_room() -> None:
     view = synthetic.switched()
     result = {"verdicts": [{"kind": "memory-bandwidth"}, {"kind": "launch"}]}
-    before = dataclasses.replace(view.before, result=result)  # type: ignore[type-var]
+    assert view.before is not None
+    before = dataclasses.replace(view.before, result=result)
     port = FakePort(dataclasses.replace(view, before=before, runs=(before,)))
     async with running(port, size=(200, 60)) as screen:
         assert any("A" in line and "memory-bandwidth" in line for line in screen.lines)
