@@ -93,6 +93,20 @@ class Backend(Protocol):
         """Free what `load` and `bind` took."""
 
 
+class Preparing(Backend, Protocol):
+    """A backend whose requests can have their host stage while others are issued. Used where `prepares` is true after `bind`."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it does so as it is bound now."""
+
+    def prepare(self, slot: int, index: int) -> None:
+        """Begin the host stage of the slot's next request and return; `issue` waits for it."""
+
+    def done(self, slot: int) -> bool:
+        """Whether `complete` would return at once."""
+
+
 def versions(*distributions: str) -> dict[str, str]:
     """Installed versions of the named distributions; those that are absent are left out."""
     from importlib import metadata

@@ -15,7 +15,7 @@ import numpy as np
 
 from .errors import MeasureError
 
-OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE = 2, 100, 101
+OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE, NOT_READY = 2, 100, 101, 600
 STICKY = {214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719}
 """After one of these the context is lost: every later call fails, only a new process helps (cuda.h says so at each)."""
 
@@ -41,6 +41,10 @@ class Driver:
         code = int(getattr(self._library, function)(*arguments))
         if code:
             raise self._error(function, code)
+
+    def ready(self, function: str, handle: c_void_p) -> bool:
+        """What one of its queries says; a fault counts as ready, since whoever waits next is told of it."""
+        return int(getattr(self._library, function)(handle)) != NOT_READY
 
     def version(self) -> tuple[int, int]:
         """The newest CUDA that this driver runs, e.g. (13, 0)."""
@@ -239,6 +243,10 @@ class Event:
     def synchronize(self) -> None:
         """Return when the event is reached."""
         self._driver.call("cuEventSynchronize", self.handle)
+
+    def reached(self) -> bool:
+        """Whether `synchronize` would return at once."""
+        return self._driver.ready("cuEventQuery", self.handle)
 
     def since(self, earlier: Event) -> float:
         """ns on the GPU from `earlier` to this one; both must be complete."""

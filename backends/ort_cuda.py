@@ -15,14 +15,14 @@ from .configuration import Configuration
 from .errors import MeasureError
 from .ort_model import OrtModel
 from .ort_placement import PROVIDER, fallen_back
-from .overlapped import Overlapped, lanes, staged, streams_needed
+from .overlapped import AheadOfTime, Overlapped, lanes, preparer, staged, streams_needed
 from .staged import Staged, refuse_path
 
 GRAPH_ID = "gpu_graph_id"
 """Run option that tells one recorded CUDA graph from another; -1 records none."""
 
 
-class OnnxRuntimeCuda:
+class OnnxRuntimeCuda(AheadOfTime):
     """ONNX Runtime's CUDA provider over bound buffers, on a stream of ours. Where it fell back to the CPU it says so."""
 
     slots = 1  # where it fell back to the CPU
@@ -118,6 +118,7 @@ class OnnxRuntimeCuda:
             # Buffers are tried before they are settled: nothing is recorded yet.
             options.add_run_config_entry(GRAPH_ID, "-1")
         on_slots = lanes(self._load, self._lane_streams())
+        self._ahead = preparer(self._load, self._path)
         try:
             for number, on in enumerate(on_slots):
                 session = self._sessions[0 if self._load.overlaps else number]
@@ -126,7 +127,7 @@ class OnnxRuntimeCuda:
                     first=self._steps[0] if self._steps else None, replays=self._replays(len(sets), number),
                 )  # fmt: skip
                 self._steps.append(steps)
-                self._staged.append(staged(steps, self._device, on))
+                self._staged.append(staged(steps, self._device, on, ahead=self._ahead))
         except MeasureError:
             raise
         except Exception as error:  # onnxruntime's own exceptions share no base but this
@@ -241,6 +242,7 @@ class OnnxRuntimeCuda:
 
     def _release(self) -> None:
         """Forget what was bound; the session and its stream stay."""
+        self._stop_preparing()
         self._steps, self._staged, self._result = [], [], None
         self._feeds, self._sets = [], ()
         if self._device is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from .backend import StageTimes
 from .cuda import Device, Stream
@@ -43,10 +45,50 @@ def streams_needed(load: Load) -> int:
     return 3 if load.overlaps else load.slots
 
 
-def staged(steps: Steps, device: Device, on: Lanes, enter: Enter | None = None) -> Staged | Overlapped:
+def preparer(
+    load: Load, path: str, initializer: Callable[[], object] | None = None
+) -> ThreadPoolExecutor | None:
+    """One thread for the host stage of requests whose copies overlap compute; None where that stage does nothing.
+
+    Memory is copied without Python's lock, so that the issuing thread goes on meanwhile. `initializer` is run in the thread first.
+    """
+    if not load.overlaps or path != "pinned":
+        return None
+    return ThreadPoolExecutor(1, "prepare", initializer)
+
+
+class AheadOfTime:
+    """A backend's part in `backend.Preparing`: its `preparer`, and its slots, which are `Overlapped` where there is one."""
+
+    _staged: Sequence[Any]
+    _ahead: ThreadPoolExecutor | None = None
+
+    @property
+    def prepares(self) -> bool:
+        return self._ahead is not None
+
+    def prepare(self, slot: int, index: int) -> None:
+        self._staged[slot].prepare(index)
+
+    def done(self, slot: int) -> bool:
+        return bool(self._staged[slot].done())
+
+    def _stop_preparing(self) -> None:
+        if self._ahead is not None:
+            self._ahead.shutdown()
+            self._ahead = None
+
+
+def staged(
+    steps: Steps,
+    device: Device,
+    on: Lanes,
+    enter: Enter | None = None,
+    ahead: ThreadPoolExecutor | None = None,
+) -> Staged | Overlapped:
     """A slot's requests on its streams."""
     if on.apart:
-        return Overlapped(steps, device, on, enter or _stay)
+        return Overlapped(steps, device, on, enter or _stay, ahead)
     return Staged(steps, device, on.compute) if enter is None else Entering(steps, device, on.compute, enter)
 
 
@@ -70,19 +112,34 @@ class Overlapped:
     """Issues a request's parts on three streams, in order by events; other requests' parts run beside them.
 
     A stage's time is that of its own work: events enclose it behind the wait for the stage before. What a request waits for others is gap.
+    With `ahead` the host stage is a thread's of its own, from `prepare` on.
     """
 
-    def __init__(self, steps: Steps, device: Device, on: Lanes, enter: Enter) -> None:
-        self._steps, self._on, self._enter = steps, on, enter
+    def __init__(
+        self, steps: Steps, device: Device, on: Lanes, enter: Enter, ahead: ThreadPoolExecutor | None = None
+    ) -> None:
+        self._steps, self._on, self._enter, self._ahead = steps, on, enter, ahead
+        self._coming: Future[int] | None = None
         self._begun, self._copied, self._started = (device.event() for _ in range(3))
         self._computed, self._leaving, self._done = (device.event() for _ in range(3))
 
+    def prepare(self, index: int) -> None:
+        """Begin the host stage and return; `issue` waits for it. The slot's request before must be complete."""
+        assert self._ahead is not None
+        self._coming = self._ahead.submit(self._prepare, index)
+
+    def _prepare(self, index: int) -> int:
+        """The host stage; ns that it took."""
+        start = time.perf_counter_ns()
+        self._steps.prepare(index)
+        return time.perf_counter_ns() - start
+
     def issue(self, index: int, times: StageTimes | None) -> None:
         steps, on, enter, clock = self._steps, self._on, self._enter, time.perf_counter_ns
-        start = clock()
-        steps.prepare(index)
+        coming, self._coming = self._coming, None
+        host = self._prepare(index) if coming is None else coming.result()
         if times is not None:
-            times.host = clock() - start
+            times.host = host
         enter(on.copy_in)
         if times is not None:
             self._begun.record(on.copy_in)
@@ -103,6 +160,10 @@ class Overlapped:
             self._leaving.record(on.copy_out)
         steps.copy_out()
         self._done.record(on.copy_out)
+
+    def done(self) -> bool:
+        """Whether `complete` would return at once."""
+        return self._done.reached()
 
     def complete(self, times: StageTimes | None) -> None:
         self._done.synchronize()

@@ -11,7 +11,7 @@ from . import cores, cuda, loads, models, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
-from .overlapped import Lanes, Overlapped, lanes, staged, streams_needed
+from .overlapped import AheadOfTime, Lanes, Overlapped, lanes, preparer, staged, streams_needed
 from .registry import nearest
 from .staged import Staged, refuse_path
 from .torch_module import Built
@@ -25,7 +25,7 @@ SWITCH = {"1": True, "0": False, "true": True, "false": False}
 _PRECISIONS = {"cpu": ("native", "fp32", "fp16", "bf16"), "cuda": ("native", "fp32", "tf32", "fp16", "bf16")}
 
 
-class TorchEager:
+class TorchEager(AheadOfTime):
     """A module called operator by operator under `inference_mode`, in evaluation mode."""
 
     name = "torch-eager"
@@ -42,7 +42,7 @@ class TorchEager:
         self._device: cuda.Device | None = None
         self._guard: Any = None
         # Of each slot who issues its requests, and who has the result of its last one.
-        self._paths: list[HostPath | Staged | Overlapped] = []
+        self._staged: list[HostPath | Staged | Overlapped] = []
         self._holders: list[HostPath | CudaSteps] = []
         self._streams: dict[int, Any] = {}  # torch's own by the address of ours
 
@@ -107,17 +107,22 @@ class TorchEager:
         device = self._configuration.device
         if device == "cpu":
             path = HostPath(self._module, call, given)
-            self._paths, self._holders = [path], [path]
+            self._staged, self._holders = [path], [path]
             return
         self._device = self._device or cuda.Device(cuda.load(), cuda.index_of(device))
         self._device.free()
         steps, enter = CUDA_STEPS[self._configuration.data_path], None if slots == 1 else self._enter
+        load = loads.parse(self._configuration.load)
+        # Buffers made under inference mode are written to under it alone, and it holds for one thread.
+        self._ahead = preparer(
+            load, self._configuration.data_path, lambda: torch.inference_mode().__enter__()
+        )
         try:
             where = placed(given, self._configuration.data_path, device)
-            for on in self._lanes(loads.parse(self._configuration.load), device):
+            for on in self._lanes(load, device):
                 holder = steps(torch, self._module, call, where, device)
                 self._holders.append(holder)
-                self._paths.append(staged(holder, self._device, on, enter))
+                self._staged.append(staged(holder, self._device, on, enter, self._ahead))
         except RuntimeError as error:
             raise self._explain(error) from error
         # Buffers and weights came to be on torch's own stream; requests may run on others.
@@ -138,14 +143,14 @@ class TorchEager:
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
         try:
-            self._paths[slot].issue(index, times)
+            self._staged[slot].issue(index, times)
         except MeasureError:
             raise
         except Exception as error:  # a module may raise anything
             raise self._explain(error) from error
 
     def complete(self, slot: int, times: StageTimes | None) -> None:
-        self._paths[slot].complete(times)
+        self._staged[slot].complete(times)
 
     def outputs(self, slot: int) -> list[np.ndarray]:
         return torch_module.arrays(self._torch, self._holders[slot].result)
@@ -264,6 +269,7 @@ class TorchEager:
 
     def _leave(self) -> None:
         """Forget what was bound, so that a module is never made under inference mode."""
+        self._stop_preparing()
         if self._guard is not None:
             self._guard.__exit__(None, None, None)
             self._guard = None
@@ -271,4 +277,4 @@ class TorchEager:
             cuda_ = self._torch.cuda
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
-        self._paths, self._holders = [], []
+        self._staged, self._holders = [], []

@@ -13,7 +13,7 @@ from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import file_shapes
 from .ort_model import OrtModel
-from .overlapped import Overlapped, lanes, staged, streams_needed
+from .overlapped import AheadOfTime, Overlapped, lanes, preparer, staged, streams_needed
 from .signature import Signature, resolve
 from .staged import Staged, refuse_path
 from .trt_bindings import RTX, TENSORRT, Flavour
@@ -26,7 +26,7 @@ from .trt_steps import EngineSteps
 PRECISIONS = ("native", "fp32", "tf32", "fp16", "bf16")
 
 
-class TensorRt:
+class TensorRt(AheadOfTime):
     """NVIDIA TensorRT, versions 10 and 11. Each slot has a context of its own.
 
     Networks are strongly typed, so that a precision is what the graph says; TF32 is the one that is a switch.
@@ -111,13 +111,14 @@ class TensorRt:
             self._streams.append(self._gpu.stream())
         # pycuda's streams and events have what ours have.
         device, streams = cast("cuda.Device", self._gpu), cast("list[cuda.Stream]", self._streams)
+        self._ahead = preparer(load, self._configuration.data_path)
         for context, on in zip(self._contexts, lanes(load, streams), strict=True):
             steps = EngineSteps(
                 self._trt, context, self._gpu, on, self._known.inputs, self._engine.outputs, sets,
                 self._configuration.data_path, self._engine.said, self._driver if options.cuda_graph else None,
             )  # fmt: skip
             self._steps.append(steps)
-            self._staged.append(staged(steps, device, on))
+            self._staged.append(staged(steps, device, on, ahead=self._ahead))
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
         self._staged[slot].issue(index, times)
@@ -217,6 +218,7 @@ class TensorRt:
 
     def _release(self) -> None:
         """Forget what was bound; engine, contexts and streams stay."""
+        self._stop_preparing()
         for steps in self._steps:
             steps.close()
         self._steps, self._staged = [], []

@@ -203,6 +203,9 @@ class PycudaEvent:
         except self._driver.Error as error:
             raise _sentence(self._driver, error) from error
 
+    def reached(self) -> bool:
+        return bool(self.handle.query())
+
     def record(self, stream: PycudaStream) -> None:
         self.handle.record(stream.handle)
 

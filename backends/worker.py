@@ -23,6 +23,7 @@ from .errors import MeasureError
 from .inputs import make_sets
 from .load import Loop, Orders
 from .open_loop import OpenLoop
+from .pipelined import PipelinedLoop
 from .ring import RingWriter
 
 PR_SET_PDEATHSIG = 1
@@ -194,6 +195,8 @@ class Worker:
         run = int(command["run"])
         load = loads.parse(self._configuration.load)
         kind: type[Loop] = OpenLoop if load.scheduled else ClosedLoop
+        if getattr(self._backend, "prepares", False):
+            kind = PipelinedLoop
         loop = kind(
             self._backend, self._ring, self._orders,
             run=run, sets=self._sets, load=load, seed=int(command["seed"]), collect=str(command["gc"]),

@@ -109,6 +109,8 @@ class FakeCuda:
 
     def _cuEventSynchronize(self, handle: Any) -> None: ...
 
+    def _cuEventQuery(self, handle: Any) -> None: ...
+
     def _cuEventRecord(self, handle: Any, stream: Any) -> None:
         self.course.append(("record", stream.value or 0, handle.value))
         self.events[handle.value] = time.perf_counter_ns()

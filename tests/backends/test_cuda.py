@@ -76,6 +76,11 @@ def test_copies_through_pinned_memory_and_everything_given_back() -> None:
     stream.synchronize()
     assert (target == source).all()
     assert second.since(first) > 0
+    assert second.reached()
+    fake.fail["cuEventQuery"] = cuda.NOT_READY
+    assert not second.reached()
+    fake.fail["cuEventQuery"] = 700  # said by whoever waits next
+    assert second.reached()
     assert device.pinned((0, 4), np.dtype("int64")).shape == (0, 4)
     device.free()
     assert (fake.live, fake.events) == ({}, {})

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from infertop.backends import closed, load, loads, open_loop, ring
+from infertop.backends import closed, load, loads, open_loop, pipelined, ring
 from infertop.backends.backend import StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
@@ -191,7 +191,7 @@ class Blocking:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (load, closed, open_loop):
+    for module in (load, closed, open_loop, pipelined):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic_ns=made.monotonic_ns))
     monkeypatch.setattr(open_loop, "SPIN_NS", 0)  # sleeping is exact here
     return made
@@ -212,6 +212,8 @@ def measure(
     windows: list[int] = []
     timed = Orders(clock, [(clock.now + at * MS, order) for at, order in orders])
     kind: type[load.Loop] = open_loop.OpenLoop if asked.scheduled else closed.ClosedLoop
+    if hasattr(backend, "prepare"):
+        kind = pipelined.PipelinedLoop
     loop = kind(
         backend, ring.RingWriter(descriptor), timed,
         run=1, sets=2, load=asked, seed=seed, collect="on", windowed=windows.append,
@@ -365,6 +367,65 @@ def test_a_stop_in_the_middle_reaps_what_is_in_flight(clock: Clock, descriptor: 
     assert ended.reason == "stop"
     assert not backend.flying
     assert ended.last == int(records["start"][-1] + records["service"][-1])
+
+
+class PreparedAside:
+    """A host that prepares one request after another, a thread that needs `issue` to start one, and a device that computes one at a time."""
+
+    def __init__(self, clock: Clock, prepare: int, issue: int, compute: int) -> None:
+        self._clock, self._takes = clock, (prepare, issue, compute)
+        self._host = self._device = 0  # ns from which each is free
+        self._ready: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self.most = 0
+
+    def prepare(self, slot: int, index: int) -> None:
+        assert slot not in self._ready
+        assert slot not in self._ends, "its buffer is still being read"
+        self._host = max(self._host, self._clock.now) + self._takes[0]
+        self._ready[slot] = self._host
+        self.most = max(self.most, len(self._ready) + len(self._ends))
+
+    def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
+        self._wait(self._ready.pop(slot))
+        self._clock.sleep(self._takes[1])
+        self._device = max(self._device, self._clock.now) + self._takes[2]
+        self._ends[slot] = self._device
+
+    def done(self, slot: int) -> bool:
+        return self._clock.now >= self._ends[slot]
+
+    def complete(self, slot: int, times: StageTimes | None) -> None:
+        self._wait(self._ends.pop(slot))
+
+    def _wait(self, until: int) -> None:
+        self._clock.sleep(max(0, until - self._clock.now))
+
+
+@pytest.mark.parametrize("slots", [3, 4, 8])
+@pytest.mark.parametrize("takes", [(4, 1, 2), (2, 1, 4), (1, 4, 2), (2, 2, 2)])
+def test_with_inputs_prepared_aside_throughput_is_one_in_the_longest_stage(
+    clock: Clock, descriptor: int, takes: tuple[int, int, int], slots: int
+) -> None:
+    backend = PreparedAside(clock, *(ms * MS for ms in takes))
+    _, records, _ = measure(descriptor, clock, backend, f"pipelined:{slots}", [(0, go(requests=200))])
+    assert len(records) == 200
+    assert backend.most == slots
+    ends = np.sort(records["start"] + records["service"])[50:]
+    assert (ends[-1] - ends[0]) / (len(ends) - 1) == pytest.approx(max(takes) * MS, rel=0.02)
+    # A request begins with its preparation, so the thread's queue is part of its latency.
+    assert records["service"].min() >= sum(takes) * MS
+
+
+@pytest.mark.parametrize("order", [{"do": "stop"}, go(50)])
+def test_what_is_being_prepared_at_the_end_is_measured_too(
+    clock: Clock, descriptor: int, order: Message
+) -> None:
+    backend = PreparedAside(clock, 2 * MS, MS, 4 * MS)
+    ended, records, _ = measure(descriptor, clock, backend, "pipelined:4", [(100, order)])
+    assert ended.reason == ("stop" if order["do"] == "stop" else "duration")
+    assert (backend._ready, backend._ends) == ({}, {})
+    assert ended.last == int((records["start"] + records["service"]).max())
 
 
 def test_a_full_ring_drops_and_counts_and_the_loop_goes_on(

@@ -18,7 +18,7 @@ from infertop.backends.bound import BoundSteps
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import generate, make_sets
-from infertop.backends.overlapped import Lanes, lanes, staged, streams_needed
+from infertop.backends.overlapped import Lanes, Overlapped, lanes, preparer, staged, streams_needed
 from infertop.backends.torch_compile import TorchCompile
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.fake_cuda import FakeCuda
@@ -42,8 +42,10 @@ def slots(
                 first=made[0] if made else None,
             )
         )  # fmt: skip
+    ahead = preparer(asked, data_path)
     found = [
-        staged(steps, device, on) for steps, on in zip(made, lanes(asked, device.streams(8)), strict=True)
+        staged(steps, device, on, ahead=ahead)
+        for steps, on in zip(made, lanes(asked, device.streams(8)), strict=True)
     ]
     return made, found, session, given
 
@@ -134,6 +136,42 @@ def test_stages_of_a_request_in_flight(load: str, tmp_path: Path) -> None:
     assert all(value > 0 for value in (times.host, times.h2d, times.compute, times.d2h, times.enqueue))
 
 
+def test_inputs_are_prepared_beside_the_issuing_thread(tmp_path: Path) -> None:
+    path = zoo.images(tmp_path / "m.onnx", ("N", 3, 8, 8))
+    made, requests, session, given = slots(FakeCuda(), path, "pipelined:3", "pinned")
+    times = [StageTimes() for _ in requests]
+    for slot, request in enumerate(requests):
+        request.prepare(slot)
+    for slot, request in enumerate(requests):
+        request.issue(slot, times[slot])
+    for slot, request in enumerate(requests):
+        assert request.done()
+        request.complete(times[slot])
+        np.testing.assert_array_equal(made[slot].outputs()[0], session.run(None, given[slot])[0])
+        assert times[slot].host > 0
+
+
+def test_an_input_that_cannot_be_prepared_fails_its_own_request() -> None:
+    class Steps:
+        copies = True
+
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError(name)
+
+    device = cuda.Device(cuda.Driver(FakeCuda()), 0)
+    ahead = preparer(loads.parse("pipelined:2"), "pinned")
+    request = staged(Steps(), device, Lanes(*device.streams(3)), ahead=ahead)
+    assert isinstance(request, Overlapped)
+    request.prepare(7)
+    with pytest.raises(ValueError, match="prepare"):
+        request.issue(7, None)
+
+
+@pytest.mark.parametrize(("load", "path"), [("closed:4", "pinned"), ("pipelined:4", "pinned-ready")])
+def test_no_thread_where_there_is_nothing_to_prepare(load: str, path: str) -> None:
+    assert preparer(loads.parse(load), path) is None
+
+
 def test_a_runtime_with_a_current_stream_is_told_before_each_part() -> None:
     said: list[str] = []
 
@@ -194,7 +232,10 @@ def test_onnxruntime_has_a_session_for_each_stream_that_computes(monkeypatch: py
         assert len(backend._sessions) == sessions
         depth = loads.parse(load).slots
         backend.bind(make_sets(loaded, configuration.options), depth)
+        assert backend.prepares is (load == "pipelined:4")
         for slot in range(depth):
+            if backend.prepares:
+                backend.prepare(slot, slot)
             backend.issue(slot, slot, None)
         for slot in range(depth):
             backend.complete(slot, None)

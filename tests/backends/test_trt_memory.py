@@ -80,6 +80,9 @@ class FakePycuda(ModuleType):
 
             def synchronize(self) -> None: ...
 
+            def query(self) -> bool:
+                return True
+
             def time_since(self, earlier: Any) -> float:
                 return 1.5
 
@@ -142,6 +145,7 @@ def round_trip(gpu: Gpu) -> None:
         gpu.fetch(gpu.host(target), address, stream)
         ended.record(stream)
         ended.synchronize()
+        assert ended.reached()
         np.testing.assert_array_equal(target, array)
         assert ended.since(begun) >= 0
     gpu.close()
