@@ -1,114 +1,199 @@
-"""p50 on a GPU beside the field's own yardsticks, same model, inputs resident on the device, interleaved in pairs.
+"""p50 on a GPU beside the field's own yardsticks: same process, same callable, same data path, blocks in turns.
 
-torch-eager and torch-compile beside `torch.utils.benchmark.Timer`, onnxruntime-cuda beside a bare IO-binding loop. Each side is a process of its
-own, so that the pairs also carry the difference from process to process; the control is the yardstick beside itself.
+torch-eager and torch-compile beside `torch.utils.benchmark.Timer` on the very module that the backend calls, onnxruntime-cuda beside a bare loop
+over a session of its own. The issuing loop is the worker's, ring included. `INFERTOP_BENCH_CASES=compile,fp16` takes the cases whose name holds one
+of these words.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
+import random
 import subprocess
 import sys
 import tempfile
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import platformdirs
+from infertop.backends import loads, registry, ring
+from infertop.backends.closed import ClosedLoop
+from infertop.backends.configuration import Configuration, Options
+from infertop.backends.inputs import make_sets
+from infertop.backends.load import Orders
 from infertop.telemetry.nvml import Nvml
 
-ROUNDS = 4
-SECONDS = 3
+from . import _plain
+from ._budgets import Budget, table
+
+PAIRS, BLOCK_S, WARM_S = 10, 0.8, 2.0
 BATCH = 32
-PRECISION = "tf32"
-
-TORCH = """
-import itertools, sys, torch, torchvision
-from torch.utils.benchmark import Timer
-compiled, batch, seconds = sys.argv[1] == "torch-compile", int(sys.argv[2]), float(sys.argv[3])
-torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-model = torchvision.models.resnet18().eval().cuda()
-if compiled:
-    model = torch.compile(model, dynamic=False)
-inputs = itertools.cycle([torch.randn(batch, 3, 224, 224, device="cuda") for _ in range(8)])
-with torch.inference_mode():
-    timer = Timer("model(next(inputs)); synchronize()", globals={"model": model, "inputs": inputs, "synchronize": torch.cuda.synchronize})
-    timer.blocked_autorange(min_run_time=2)
-    times = timer.blocked_autorange(min_run_time=seconds)
-print(times.median * 1e3)
-"""
-
-ORT = """
-import sys, time, numpy as np, onnxruntime as ort
-path, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-ort.preload_dlls(msvc=False)
-session = ort.InferenceSession(path, providers=[("CUDAExecutionProvider", {"use_tf32": "1"})])
-assert session.get_providers()[0] == "CUDAExecutionProvider"
-rng = np.random.default_rng(0)
-(given,), (wanted,) = session.get_inputs(), session.get_outputs()
-bindings = []
-for _ in range(8):
-    binding = session.io_binding()
-    value = rng.standard_normal((batch, 3, 224, 224), np.float32)
-    binding.bind_ortvalue_input(given.name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
-    binding.bind_ortvalue_output(wanted.name, ort.OrtValue.ortvalue_from_shape_and_type((batch, 1000), np.float32, "cuda", 0))
-    bindings.append(binding)
-clock, times, i = time.monotonic_ns, [], 0
-end, warm = clock() + int((seconds + 2) * 1e9), clock() + int(2e9)
-while clock() < end:
-    start = clock()
-    session.run_with_iobinding(bindings[i % 8])
-    done = clock()
-    if start >= warm:
-        times.append(done - start)
-    i += 1
-print(float(np.quantile(times, 0.5)) / 1e6)
-"""
 
 
-def output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command[:6])} … ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return done.stdout
+@dataclass(frozen=True)
+class Case:
+    """A configuration of ResNet18 at batch 32.
+
+    `known` is the p50 in ms that a plain probe had on another H100, on 2026-11-22 (CUDA 13, torch 2.11, onnxruntime 1.31.1).
+    """
+
+    name: str
+    backend: str
+    precision: str
+    path: str
+    known: float | None = None
+    mode: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
 
 
-def ours(backend: str) -> float:
-    """p50 in ms of `infertop run` on the device data path."""
-    command = [
-        sys.executable, "-m", "infertop", "run", "resnet18", "--backend", backend, "--batch", str(BATCH), "--precision", PRECISION,
-        "--data-path", "device", "--warmup", "2s", "--duration", f"{SECONDS}s", "--no-record", "--json", "-",
-    ]  # fmt: skip
-    return float(json.loads(output(command))["results"][0]["latency_ms"]["p50"])
+CASES = (
+    Case("eager", "torch-eager", "native", "device", 2.16),
+    Case("eager pageable", "torch-eager", "native", "pageable", 4.07),
+    Case("eager pinned", "torch-eager", "native", "pinned", 2.59),
+    Case("eager fp16", "torch-eager", "fp16", "device", 1.94),
+    Case("eager fp16 channels_last", "torch-eager", "fp16", "device", 1.65, options={"channels_last": "1"}),
+    Case("compile", "torch-compile", "native", "device"),
+    Case("compile pageable", "torch-compile", "native", "pageable"),
+    Case(
+        "compile fp16 channels_last, CUDA graphs",
+        "torch-compile",
+        "fp16",
+        "device",
+        0.80,
+        "reduce-overhead",
+        {"channels_last": "1"},
+    ),
+    Case("ort binding", "onnxruntime-cuda", "tf32", "device", 1.95),
+    Case("ort run()", "onnxruntime-cuda", "tf32", "pageable", 3.58),
+    Case("ort nhwc tf32", "onnxruntime-cuda", "tf32", "device", 1.39, options={"prefer_nhwc": "1"}),
+    Case("ort nhwc fp32", "onnxruntime-cuda", "fp32", "device", 5.32, options={"prefer_nhwc": "1"}),
+)
 
 
-def theirs(backend: str, cache: Path) -> float:
-    """p50 in ms of the yardstick."""
-    if backend == "onnxruntime-cuda":
-        (path,) = cache.rglob("resnet18-*.onnx")
-        return float(output([sys.executable, "-c", ORT, str(path), str(BATCH), str(SECONDS)]))
-    return float(output([sys.executable, "-c", TORCH, backend, str(BATCH), str(SECONDS)]))
+def measure(case: Case) -> dict[str, Any]:
+    """p50 of each block, ms, of the worker's loop and of the yardstick, in shuffled pairs; in a process of its own."""
+    options = Options(compile_mode=case.mode, backend_options=case.options, cache_directory=str(_cache()))
+    configuration = Configuration(
+        case.backend, "resnet18", case.precision, BATCH, data_path=case.path, device="cuda:0", options=options
+    )
+    backend = registry.create(case.backend)
+    loaded = backend.load(configuration, lambda phase: None)
+    assert loaded.fallback is None, loaded.fallback
+    sets = make_sets(loaded, options)
+    backend.bind(sets, 1)
+    descriptor = ring.create()
+    reader, writer = ring.RingReader(descriptor), ring.RingWriter(descriptor)
+
+    def ours(seconds: float) -> float:
+        loop = ClosedLoop(
+            backend, writer, Orders(),
+            run=1, sets=len(sets), load=loads.parse("closed:1"), seed=0, collect="off", windowed=lambda last: None,
+        )  # fmt: skip
+        loop.measure(int(seconds * 1e9), None)
+        loop.go(lambda: "")
+        reader.mark()
+        records = reader.take()
+        # As in every run: those that were timed with events stay out, they are few.
+        return float(np.median(records["service"][records["flags"] == 0])) / 1e6
+
+    yardstick = _yardstick(backend, case, sets)
+    ours(WARM_S)
+    yardstick(WARM_S)
+    rows = []
+    shuffle = random.Random(0).shuffle
+    for _ in range(PAIRS):
+        sides = [ours, yardstick]
+        shuffle(sides)
+        found = {side: side(BLOCK_S) for side in sides}
+        rows.append((found[ours], found[yardstick]))
+    return {"rows": rows, "again": [yardstick(BLOCK_S) / row[1] for row in rows[:4]]}
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("infertop")
+
+
+def _yardstick(backend: Any, case: Case, sets: list[dict[str, np.ndarray]]) -> Any:
+    if case.backend == "onnxruntime-cuda":
+        import onnxruntime
+
+        provider = {"use_tf32": "1" if case.precision == "tf32" else "0", **case.options}
+        (file,) = _cache().rglob("resnet18-*.onnx")
+        request = _plain.ort_request(onnxruntime, str(file), provider, sets, case.path)
+        return lambda seconds: _plain.timed(request, seconds)
+    import torch
+    from torch.utils.benchmark import Timer
+
+    kind = torch.float16 if case.precision == "fp16" else torch.float32
+    tensors = [torch.from_numpy(array).to(kind) for given in sets for array in given.values()]
+    if "channels_last" in case.options:
+        tensors = [tensor.contiguous(memory_format=torch.channels_last) for tensor in tensors]
+    request = _plain.torch_request(torch, backend._module, tensors, case.path)
+    timer = Timer("request()", globals={"request": request})
+    return lambda seconds: timer.blocked_autorange(min_run_time=seconds).median * 1e3
+
+
+def interval(ratios: np.ndarray) -> tuple[float, float, float]:
+    """Median of the ratios and its 95 % bootstrap interval."""
+    drawn = np.median(np.random.default_rng(0).choice(ratios, (4000, len(ratios))), axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(np.median(ratios)), float(low), float(high)
 
 
 def main() -> None:
-    """Prints each pair, the median ratio, and the control's; the budget is 1 ± 0.01."""
+    """A row for each case; the budget is a ratio within 1 %."""
     if reason := Nvml().reason():
         print(f"not measured: {reason}")
         return
     with tempfile.TemporaryDirectory() as directory:
-        os.environ["XDG_CACHE_HOME"] = directory
-        for backend in ("torch-eager", "torch-compile", "onnxruntime-cuda"):
-            ours(backend)  # exports and compiles, so that no pair has to
-            rows = [(ours(backend), theirs(backend, Path(directory))) for _ in range(ROUNDS)]
-            for mine, yardstick in rows:
-                print(f"  {backend}: infertop {mine:.4f} ms, yardstick {yardstick:.4f} ms")
-            ratio = statistics.median(mine / yardstick for mine, yardstick in rows)
-            again = [a / b for (_, a), (_, b) in pairwise(rows)]
-            print(
-                f"{backend}: p50 ÷ yardstick, median of {ROUNDS}: {ratio:.4f} (budget 0.99 to 1.01); "
-                f"yardstick ÷ itself from {min(again):.4f} to {max(again):.4f}"
-            )
+        os.environ["XDG_CACHE_HOME"] = directory  # one exported file, whatever was exported before
+        _compare()
+
+
+def _compare() -> None:
+    words = [word for word in os.environ.get("INFERTOP_BENCH_CASES", "").split(",") if word]
+    wanted = [case for case in CASES if not words or any(word in case.name for word in words)]
+    if any(case.backend == "onnxruntime-cuda" for case in wanted):
+        # Exports the file, which the bare session reads too.
+        subprocess.run(
+            [sys.executable, "-m", "infertop", "run", "resnet18", "--backend", "onnxruntime-cuda", "--batch", str(BATCH),
+             "--requests", "10", "--warmup", "1x", "--no-agreement", "--no-record"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    print(
+        f"{'case':42}{'infertop ms':>12}{'yardstick':>11}{'ratio':>8}  {'95 %':18}{'yardstick again':18}{'H100 probe':>11}{'of it':>7}"
+    )
+    budgets = []
+    for case in wanted:
+        done = subprocess.run(
+            [sys.executable, "-m", f"{__package__}.gpu_agreement", case.name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            print(f"{case.name:42}failed: {(done.stderr.strip().splitlines() or ['?'])[-1][:120]}")
+            continue
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows = np.array(found["rows"])
+        middle, low, high = interval(rows[:, 0] / rows[:, 1])
+        mine, theirs = np.median(rows, axis=0)
+        again = f"{min(found['again']):.3f} to {max(found['again']):.3f}"
+        known = "" if case.known is None else f"{case.known:11.2f}{case.known / mine:7.2f}"
+        print(
+            f"{case.name:42}{mine:12.4f}{theirs:11.4f}{middle:8.4f}  [{low:.4f}, {high:.4f}]  {again:18}{known}",
+            flush=True,
+        )
+        budgets.append(Budget(f"{case.name}: off by", 100 * abs(middle - 1), 1, "%"))
+    if budgets:
+        table(budgets)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(next(case for case in CASES if case.name == sys.argv[1]))))
+    else:
+        main()

@@ -67,22 +67,31 @@ def ticks(source: Source, count: int) -> tuple[float, float]:
     return sum(costs[8:]) / count, max(costs[8:])
 
 
-def sampler(sources: list[Source], seconds: float) -> float:
-    """The sampler itself at 4 Hz, its thread, locks and waking included: its share of a core, %."""
+def sampler(sources: list[Source], blocks: int, seconds: float) -> float:
+    """The sampler itself at 4 Hz, its thread, locks and waking included: its share of a core, %, with its interval over blocks."""
     made = Sampler(sources, QUARTER)
     made.set_worker(os.getpid())
     made.start()
-    began, cpu = time.monotonic(), time.process_time()
+    time.sleep(2)  # the first reads open devices, and fill caches
     late = [spec.id for spec in made.table].index("sampler.late")
     lateness: list[float] = []
-    while time.monotonic() - began < seconds:
-        time.sleep(0.25)
-        sample = made.latest()
-        if sample is not None:
-            lateness.append(sample.values[late] or 0.0)
-    share = 100 * (time.process_time() - cpu) / (time.monotonic() - began)
+    shares = []
+    for _ in range(blocks):
+        began, cpu = time.monotonic(), time.process_time()
+        while time.monotonic() - began < seconds:
+            time.sleep(0.25)
+            sample = made.latest()
+            if sample is not None:
+                lateness.append(sample.values[late] or 0.0)
+        shares.append(100 * (time.process_time() - cpu) / (time.monotonic() - began))
     made.stop()
-    print(f"sampler at 4 Hz for {seconds:g} s: {share:.2f} % of a core; latest start {max(lateness):.2f} ms")
+    means = np.random.default_rng(0).choice(shares, (4000, blocks)).mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    share = float(np.mean(shares))
+    print(
+        f"sampler at 4 Hz, {blocks} blocks of {seconds:g} s: {share:.2f} % of a core, 95 % [{low:.2f}, {high:.2f}]; "
+        f"latest start {max(lateness):.2f} ms"
+    )
     return share
 
 
@@ -98,7 +107,7 @@ def main() -> None:
     sources: list[Source] = [host, gpus]
     if gpus.reason():
         print(f"NVML: {gpus.reason()}")
-    share = sampler(sources, 10)
+    share = sampler(sources, 10, 5)
     if not gpus.reason():
         print(f"\n{'NVML call':48}{'count':>8}{'µs mean':>10}{'µs most':>10}")
         for name, timing in sorted(gpus.nvml.timings.items(), key=lambda item: -item[1].total_ns):
