@@ -45,16 +45,14 @@ def streams_needed(load: Load) -> int:
     return 3 if load.overlaps else load.slots
 
 
-def preparer(
-    load: Load, path: str, initializer: Callable[[], object] | None = None
-) -> ThreadPoolExecutor | None:
+def preparer(load: Load, path: str) -> ThreadPoolExecutor | None:
     """One thread for the host stage of requests whose copies overlap compute; None where that stage does nothing.
 
-    Memory is copied without Python's lock, so that the issuing thread goes on meanwhile. `initializer` is run in the thread first.
+    Memory is copied without Python's lock, so that the issuing thread goes on meanwhile.
     """
     if not load.overlaps or path != "pinned":
         return None
-    return ThreadPoolExecutor(1, "prepare", initializer)
+    return ThreadPoolExecutor(1, "prepare")
 
 
 class AheadOfTime:

@@ -113,10 +113,7 @@ class TorchEager(AheadOfTime):
         self._device.free()
         steps, enter = CUDA_STEPS[self._configuration.data_path], None if slots == 1 else self._enter
         load = loads.parse(self._configuration.load)
-        # Buffers made under inference mode are written to under it alone, and it holds for one thread.
-        self._ahead = preparer(
-            load, self._configuration.data_path, lambda: torch.inference_mode().__enter__()
-        )
+        self._ahead = preparer(load, self._configuration.data_path)
         try:
             where = placed(given, self._configuration.data_path, device)
             for on in self._lanes(load, device):

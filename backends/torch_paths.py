@@ -75,8 +75,10 @@ class PinnedSteps(CudaSteps):
         self._landing: list[Any] = []
 
     def prepare(self, index: int) -> None:
-        for buffer, tensor in zip(self._staging, self._sets[index], strict=True):
-            buffer.copy_(tensor)
+        # Buffers made under inference mode are written to under it alone, and it holds for one thread: this may be another.
+        with self._torch.inference_mode():
+            for buffer, tensor in zip(self._staging, self._sets[index], strict=True):
+                buffer.copy_(tensor)
 
     def copy_in(self, index: int) -> None:
         for target, buffer in zip(self._given, self._staging, strict=True):

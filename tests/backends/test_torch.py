@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -276,9 +277,23 @@ def test_without_a_gpu_cuda_is_refused_in_a_sentence() -> None:
     assert refused(asked("smallcnn", device="gpu")).kind == "usage"
 
 
-@pytest.mark.parametrize(("path", "copies"), [("pageable", True), ("device", False)])
+@pytest.fixture
+def ordinary_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that cannot be page-locked without a driver."""
+
+    def plain(function: Any) -> Any:
+        return lambda *arguments, pin_memory=False, **named: function(*arguments, **named)
+
+    monkeypatch.setattr(torch, "empty", plain(torch.empty))
+    monkeypatch.setattr(torch, "empty_like", plain(torch.empty_like))
+
+
+@pytest.mark.parametrize(
+    ("path", "copies"), [("pageable", True), ("pinned", True), ("pinned-ready", True), ("device", False)]
+)
+@pytest.mark.usefixtures("ordinary_memory")
 def test_the_steps_of_a_cuda_request_give_what_the_module_gives(path: str, copies: bool) -> None:
-    """On the device "cpu": torch's own copies, with a fake driver's events. The pinned paths need a GPU."""
+    """On the device "cpu": torch's own copies, with a fake driver's events."""
     module = torch.nn.Linear(4, 2).eval()
     sets = [[torch.randn(3, 4)] for _ in range(2)]
     steps = CUDA_STEPS[path](torch, module, lambda given: (tuple(given), {}), sets, "cpu")
@@ -293,6 +308,21 @@ def test_the_steps_of_a_cuda_request_give_what_the_module_gives(path: str, copie
         assert times.compute > 0
         assert times.enqueue > 0
         assert math.isnan(times.h2d) != copies
+
+
+@pytest.mark.usefixtures("ordinary_memory")
+def test_another_thread_may_prepare_a_pinned_input() -> None:
+    """Inference mode, under which a worker makes its buffers, holds for one thread."""
+    module = torch.nn.Linear(4, 2).eval()
+    with torch.inference_mode():
+        sets = [[torch.randn(3, 4)] for _ in range(2)]
+        steps = CUDA_STEPS["pinned"](torch, module, lambda given: (tuple(given), {}), sets, "cpu")
+        with ThreadPoolExecutor(1) as beside:
+            beside.submit(steps.prepare, 1).result()
+        steps.copy_in(1)
+        steps.compute(1)
+        steps.copy_out()
+        np.testing.assert_allclose(arrays(torch, steps.result)[0], module(sets[1][0]).numpy())
 
 
 def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: Path) -> None:
