@@ -165,7 +165,10 @@ class _Resolution:
         return axes
 
     def _find_batch(self) -> None:
-        """Which symbols are the batch: the one that most inputs have in axis 0, and others named like one."""
+        """Which symbols are the batch: the one that most inputs have in axis 0, and others named like one.
+
+        Where none can be in axis 0 (a recurrent model's come by steps first) it is the one that is named like a batch.
+        """
         firsts = [sizes[0] for sizes in self.axes.values() if sizes]
         named = [
             s
@@ -175,6 +178,9 @@ class _Resolution:
         if named:
             common = Counter(named).most_common(1)[0][0]
             self.batch_names = {common} | {name for name in named if is_batch_name(name)}
+        else:
+            every = dict.fromkeys(s for sizes in self.axes.values() for size in sizes for s in _symbols(size))
+            self.batch_names = {name for name in every if is_batch_name(name)}
         for name, shape in self.given.items():
             for axis, size in enumerate(shape.sizes):
                 declared = self.axes[name][axis]
@@ -282,7 +288,11 @@ class _Resolution:
             "shape",
             f"no input of {self.model} has a batch axis"
             + "".join(f" ({name} begins with {size})" for name, size in list(fixed.items())[:1]),
-            "leave --batch out; --dim sets the named axes",
+            "leave --batch out (--dim sets the named axes), or say which axis it is: --input-shape "
+            + "".join(
+                f"{name}={'x'.join(['128', 'B', *['…'] * (len(sizes) - 2)])}"
+                for name, sizes in list(self.axes.items())[:1]
+            ),
         )
 
     def _bind_rest(self, batch: int | None) -> tuple[dict[str, int], dict[str, int]]:

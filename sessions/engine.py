@@ -34,6 +34,9 @@ from .writer import SegmentWriter
 
 KEY_EVERY_S = 60.0
 
+PARTING_S = 0.5
+"""So long the end of a session waits for its run to stop; a request that takes longer is cut off."""
+
 
 def read_clock() -> Clock:
     """Both clocks at one instant, as nearly as two calls can."""
@@ -282,8 +285,18 @@ class Engine:
             m=values, h=blobs, drops=runner.worker.ring.dropped if runner else 0, late=late, backlog=numbers.backlog,
         )  # fmt: skip
 
+    def _stop_run(self) -> None:
+        """What was measured until now is a result like any that was stopped, where the worker answers in time."""
+        assert self.runner is not None
+        self.runner.stop()
+        given_up = time.monotonic() + PARTING_S
+        while self.runner is not None and time.monotonic() < given_up:
+            self.step()
+
     def close(self, reason: str) -> None:
         """End the session in order: the run, its worker, the parked ones, the threads, the segment."""
+        if self.runner is not None:
+            self._stop_run()
         if self.runner is not None:
             self.runner.fail(MeasureError("stopped", f"the session ended: {reason}"))
             self._finish(self.runner)

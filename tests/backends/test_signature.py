@@ -128,6 +128,18 @@ def test_a_batch_without_any_batch_axis_names_the_input() -> None:
     error = refused([Declared("audio", "float32", ("length", 80))], asked(batch=8))
     assert "audio" in error.message
     assert "--batch" in error.fix
+    assert "--input-shape audio=128xB" in error.fix
+
+
+def test_a_batch_axis_behind_the_steps_is_known_by_its_name() -> None:
+    recurrent = [
+        Declared("x", "float32", ("sequence_length", "batch", 80)),
+        Declared("h", "float32", (2, "batch", 16)),
+    ]
+    found = signature.resolve(recurrent, asked(batch=8))
+    assert found.batch == 8
+    assert shapes_of(found) == {"x": (128, 8, 80), "h": (2, 8, 16)}
+    assert found.assumed == {"sequence_length": 128}
 
 
 def test_an_unknown_dim_gets_the_near_one() -> None:

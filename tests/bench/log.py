@@ -57,18 +57,26 @@ print("memory", psutil.Process().memory_info().rss / 1e6)
 """
 
 
-def write_hour(path: Path, rate: int, sigma: float) -> None:
-    """An hour of one run at `rate` requests a second, lognormal latencies of about 0.44 ms."""
+def second(rate: int, sigma: float, k: int) -> dict[str, str]:
+    """The histograms of the k-th second: lognormal latencies of about 0.44 ms, 50 of them timed."""
+    rng = np.random.default_rng(k)
+    latency = rng.lognormal(13 + 0.02 * np.sin(k / 9), sigma, rate)
+    timed = latency[: min(50, rate)]
+    return {"service": blob(latency)} | {
+        name: blob(timed * share * rng.lognormal(0, 0.03, len(timed)) + 50) for name, share in STAGES.items()
+    }
+
+
+def readings() -> list[list[float]]:
+    """Values of all metrics for 400 ticks."""
     rng = np.random.default_rng(3)
-    seconds = []
-    for k in range(120):
-        latency = rng.lognormal(13 + 0.02 * np.sin(k / 9), sigma, rate)
-        timed = latency[: min(50, rate)]
-        blobs = {"service": blob(latency)}
-        for name, share in STAGES.items():
-            blobs[name] = blob(timed * share * rng.lognormal(0, 0.03, len(timed)) + 50)
-        seconds.append(blobs)
-    readings = [np.round(rng.normal(50, 10, METRICS), 1).tolist() for _ in range(400)]
+    return [np.round(rng.normal(50, 10, METRICS), 1).tolist() for _ in range(400)]
+
+
+def write_hour(path: Path, rate: int, sigma: float) -> None:
+    """An hour of one run at `rate` requests a second."""
+    seconds = [second(rate, sigma, k) for k in range(120)]
+    values = readings()
     head = header(METRICS)
     state = SessionState()
     state.apply(head)
@@ -90,11 +98,45 @@ def write_hour(path: Path, rate: int, sigma: float) -> None:
         for n in range(TICKS):
             h = seconds[n // 4 % 120] if n % 4 == 3 else None
             q = [442_000 + n % 500, 497_000 + n % 700, 530_000 + n % 900]
-            write(tick(n, metrics=METRICS, m=readings[n % 400], run=1, done=rate // 4, q=q, h=h))
+            write(tick(n, metrics=METRICS, m=values[n % 400], run=1, done=rate // 4, q=q, h=h))
             if n % 240 == 239:
                 key((n + 1) * INTERVAL)
             if n % 360 == 17:
                 write(event((n + 1) * INTERVAL))
+
+
+FOLD = """
+import gc, sys
+import psutil
+from infertop.sessions.records import Clock, Run
+from infertop.sessions.state import SessionState
+from infertop.tests.bench.log import METRICS, TICKS, readings, second
+from infertop.tests.sessions.synthetic import INTERVAL, configuration, event, header, start, tick
+made, values = [second(1000, 0.05, k) for k in range(120)], readings()
+state = SessionState()
+head = header(METRICS)
+for record in (head, start(1, 0), Run(t=2, run=1, phase="measure", configuration=configuration())):
+    state.apply(record)
+for n in range(8 * TICKS):
+    h = made[n // 4 % 120] if n % 4 == 3 else None
+    state.apply(tick(n, metrics=METRICS, m=values[n % 400], run=1, done=250, q=[442000 + n % 500, 497000 + n % 700, 530000 + n % 900], h=h))
+    if n % 240 == 239:
+        state.key((n + 1) * INTERVAL, Clock(head.clock.monotonic + n * INTERVAL, head.clock.unix + n * INTERVAL))
+    if n % 360 == 17:
+        state.apply(event((n + 1) * INTERVAL))
+    if n in (TICKS - 1, 8 * TICKS - 1):
+        state.view()
+        gc.collect()
+        print(psutil.Process().memory_info().rss / 1e6)
+"""
+
+
+def eight_hours() -> float:
+    """What the memory of a viewer grows by between the first hour and the eighth, MB."""
+    out = subprocess.run([sys.executable, "-c", FOLD], check=True, capture_output=True, text=True).stdout
+    first, eighth = map(float, out.split())
+    print(f"\nfold of 8 hours at 4 Hz: {first:.0f} MB after one hour, {eighth:.0f} MB after eight")
+    return eighth - first
 
 
 def main() -> None:
@@ -130,8 +172,10 @@ def main() -> None:
             f"{found['decode'][0]:.0f} ms {found['fold'][0]:.0f} ms {found['memory'][0]:.0f} MB",
             flush=True,
         )
+    grown = eight_hours()
     table(
         [
+            Budget("8 hours: memory grown since the first", grown, 5, "MB"),
             Budget("log of an hour, the largest", worst["size"], 15, "MB"),
             Budget("opening it, the slowest median", worst["open"], 50, "ms"),
             Budget("a seek, 120 columns, the slowest median", worst["seek"], 30, "ms"),

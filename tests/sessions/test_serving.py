@@ -16,7 +16,7 @@ from infertop.backends.configuration import Configuration
 from infertop.sessions.commands import Client
 from infertop.sessions.launch import Launched, launch
 from infertop.sessions.plan import Task
-from infertop.sessions.records import End, Event, Record, Run
+from infertop.sessions.records import End, Event, Record, Run, Tick
 from infertop.sessions.settings import EngineSettings
 from infertop.sessions.source import FollowSource
 from infertop.tests.sessions import kit
@@ -196,6 +196,27 @@ def test_sigterm_ends_the_session_in_order(watch: Callable[..., Watched]) -> Non
     end = watched.until(lambda r: isinstance(r, End))
     assert isinstance(end, End)
     assert "SIGTERM" in end.reason
+    assert watched.gone(family)
+
+
+@pytest.mark.parametrize("how", ["end", "sigterm"])
+def test_what_was_measured_until_the_session_was_left_is_a_result(
+    watch: Callable[..., Watched], how: str
+) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    family = watched.family()
+    watched.until(lambda r: isinstance(r, Tick) and r.run == 1 and r.done > 0)
+    if how == "end":
+        watched.client.send("end")
+    else:
+        watched.process.send_signal(signal.SIGTERM)
+    ended = watched.phase("end", 1)
+    assert ended.error is None
+    assert ended.result is not None
+    assert ended.result["status"] == "ok"
+    assert ended.result["requests"] > 0
+    watched.until(lambda r: isinstance(r, End))
     assert watched.gone(family)
 
 
