@@ -307,6 +307,7 @@ def _preview(planned: Plan, sessions_dir: str | None, done: int) -> str:
 def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None, prove: bool) -> Measured:
     from .sessions.headless import Measured, measure
     from .sessions.progress import ProgressLine
+    from .sessions.proof import STANDARD
 
     known: Sequence[dict[str, Any]] = ()
     if resumed is not None:
@@ -316,7 +317,7 @@ def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None, p
             return Measured(resumed.name, resumed.header, known)
         settings = resumed.settings(settings)
     with ProgressLine(sys.stderr) as progress:
-        return measure(planned.tasks, settings, progress, known, prove)
+        return measure(planned.tasks, settings, progress, known, STANDARD if prove else None)
 
 
 def _building(words: dict[str, Any]) -> tuple[bool, str | None]:

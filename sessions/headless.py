@@ -87,10 +87,10 @@ def measure(
     settings: EngineSettings,
     progress: Callable[[Progress], None],
     known: Sequence[Result] = (),
-    prove: bool = False,
+    prove: proof.Terms | None = None,
 ) -> Measured:
     """Run every task and return what was measured. `known` are the results of the first tasks, which a resumed session has already; with
-    `prove` the advice for each configuration is put to the proof after it.
+    `prove` the advice for each configuration is put to the proof after it, on these terms.
 
     Raises MeasureError only where no session can be made at all.
     """
@@ -117,8 +117,8 @@ def measure(
                     course.end(engine.results[-1])
                     run = engine.results[-1]["run"]
                     engine.say(sweep.KIND, course.text(), ended=run, **course.data())
-                    if prove and not task.repeat and interruption.signal is None:
-                        _prove(engine, task, progress, course, interruption)
+                    if prove is not None and not task.repeat and interruption.signal is None:
+                        _prove(engine, task, prove, progress, course, interruption)
                 if interruption.signal is not None:
                     reason = f"ended by {signal.Signals(interruption.signal).name}"
                     break
@@ -130,6 +130,7 @@ def measure(
 def _prove(
     engine: Engine,
     task: Task,
+    terms: proof.Terms,
     progress: Callable[[Progress], None],
     course: sweep.Course,
     interruption: Interruption,
@@ -138,8 +139,10 @@ def _prove(
     result = engine.results[-1]
     advice = proof.first_advice(result)
     if advice is None:
+        result["proof"] = proof.nothing(result)
+        engine.say(proof.KIND, proof.sentence(result["proof"]), over=True, **result["proof"])
         return
-    proving = proof.Proof(task, advice)
+    proving = proof.Proof(task, advice, terms)
     keep, engine.keep_workers = engine.keep_workers, True
     index, count = max(0, course.done - 1), len(course.tasks)
     while (block := proving.next()) is not None:
@@ -160,7 +163,7 @@ def _prove(
             proving.take(block_result)
     engine.keep_workers = keep
     result["proof"] = proving.outcome()
-    engine.say(proof.KIND, proof.sentence(result["proof"]), **result["proof"])
+    engine.say(proof.KIND, proof.sentence(result["proof"]), over=True, **result["proof"])
 
 
 def _one(

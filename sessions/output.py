@@ -329,8 +329,13 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
 
 def verdict_lines(result: Result, scope: str) -> list[str]:
     """What holds a configuration back, for how much of the time, what to do, and what a proof of that gave."""
-    if not result.get("verdicts"):
-        return []
+    lines = _named(result, scope) if result.get("verdicts") else []
+    if result.get("proof"):
+        lines.append(f"{scope}: proof: {texts.line(proof.sentence(result['proof']))}")
+    return lines
+
+
+def _named(result: Result, scope: str) -> list[str]:
     first = result["verdicts"][0]
     share = (
         ""
@@ -338,13 +343,10 @@ def verdict_lines(result: Result, scope: str) -> list[str]:
         else f" ({100 * first['share']:.0f} % of the time)"
     )
     advice = (first["advice"] or {}).get("text")
-    lines = [
+    return [
         f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}"
         + (f" → {texts.line(advice)}" if advice else "")
     ]
-    if result.get("proof"):
-        lines.append(f"{scope}: proof: {texts.line(proof.sentence(result['proof']))}")
-    return lines
 
 
 def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str:

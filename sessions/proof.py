@@ -7,7 +7,7 @@ and their spread the interval (Student's t).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..backends.configuration import Configuration
@@ -18,40 +18,42 @@ from .results import Result
 
 KIND = "proof"
 
-BLOCK_S, PAIRS, WARMUP = 3.0, 4, "0.5s"
-"""A block is measured for 3 s after its warm-up; four pairs take half a minute and bound a change of 1 % where blocks differ by 0.6 %."""
-
 LEAST_PAIRS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A block is measured for 3 s after its warm-up; four pairs take half a minute and bound a change of 1 % where blocks differ by 0.6 %."""
+
+    pairs: int = 4
+    block_s: float = 3.0
+    warmup: str = "0.5s"
+
+
+STANDARD = Terms()
 
 
 class Proof:
     """One proof: hands out its blocks as tasks, in the order ABAB…, takes their results, and says what came of it."""
 
-    def __init__(
-        self,
-        present: Task,
-        advice: Mapping[str, Any],
-        pairs: int = PAIRS,
-        block_s: float = BLOCK_S,
-        warmup: str = WARMUP,
-    ) -> None:
+    def __init__(self, present: Task, advice: Mapping[str, Any], terms: Terms = STANDARD) -> None:
         """Raises ValueError where no action follows the advice."""
         changed = remedy(present.configuration, advice)
         if changed is None:
             raise ValueError(f"no configuration follows from {advice.get('text') or 'this advice'}")
         self.present, self.remedy, self.advice = present, changed, dict(advice)
         self._blocks = [
-            self._block(c, pair, block_s, warmup)
-            for pair in range(pairs)
+            self._block(c, pair, terms)
+            for pair in range(terms.pairs)
             for c in (present.configuration, changed)
         ]
         self._results: list[Result] = []
         self.failure: str | None = None
 
-    def _block(self, configuration: Configuration, pair: int, seconds: float, warmup: str) -> Task:
+    def _block(self, configuration: Configuration, pair: int, terms: Terms) -> Task:
         # What the first block compared with the reference need not be compared again.
         options = replace(configuration.options, agreement=False)
-        return Task(replace(configuration, options=options), pair, warmup, seconds)
+        return Task(replace(configuration, options=options), pair, terms.warmup, terms.block_s)
 
     @property
     def done(self) -> int:
@@ -83,18 +85,9 @@ class Proof:
         """The change of p50 (of a sample's share of it where the batch changes), its 95 % interval, and what was predicted; ms."""
         values = [self._value(result) for result in self._results]
         pairs = list(zip(values[::2], values[1::2], strict=False))
-        found: dict[str, Any] = {
-            "action": self.advice.get("action"),
-            "value": self.advice.get("value"),
-            "advice": self.advice.get("text", ""),
-            "per": self.advice.get("per", "request"),
-            "predicted_ms": self.advice.get("gain_ms"),
-            "predicted_share": self.advice.get("gain_share"),
-            "most": bool(self.advice.get("most")),
-            "blocks": [{"present_ms": rounded(a), "remedy_ms": rounded(b)} for a, b in pairs],
-            "present_ms": None, "remedy_ms": None, "change_ms": None, "change_share": None, "change_share_ci95": None,
-            "verdict": "unknown", "error": self.failure,
-        }  # fmt: skip
+        found = _unproven(self.advice, self.failure) | {
+            "blocks": [{"present_ms": rounded(a), "remedy_ms": rounded(b)} for a, b in pairs]
+        }
         if len(pairs) < LEAST_PAIRS:
             return found
         changes = [b / a - 1 for a, b in pairs]
@@ -114,8 +107,38 @@ class Proof:
         return float(result["latency_ms"]["p50"]) / batch
 
 
+def _unproven(advice: Mapping[str, Any], why: str | None) -> dict[str, Any]:
+    """An outcome without a number."""
+    return {
+        "action": advice.get("action"),
+        "value": advice.get("value"),
+        "advice": advice.get("text", ""),
+        "per": advice.get("per", "request"),
+        "predicted_ms": advice.get("gain_ms"),
+        "predicted_share": advice.get("gain_share"),
+        "most": bool(advice.get("most")),
+        "blocks": [],
+        "present_ms": None, "remedy_ms": None, "change_ms": None, "change_share": None, "change_share_ci95": None,
+        "verdict": "unknown", "error": why,
+    }  # fmt: skip
+
+
+def nothing(result: Result) -> dict[str, Any]:
+    """The outcome where the verdicts of a run lead to no remedy that can be switched to."""
+    advices = [verdict["advice"]["text"] for verdict in result["verdicts"] if verdict["advice"]]
+    if not result["verdicts"]:
+        why = "the run was too short for a verdict"
+    elif advices:
+        why = f"what is advised is for a person to do: {advices[0]}"
+    else:
+        why = f"no remedy is known for {result['verdicts'][0]['kind']}"
+    return _unproven({}, why)
+
+
 def sentence(outcome: Mapping[str, Any]) -> str:
     """`pinned helps: −1.08 ms (−30.0 %, 95 % −31.0 to −29.0 %) over 4 pairs; predicted was about −1.1 ms`."""
+    if not outcome["action"]:
+        return f"nothing to prove: {outcome['error']}"
     name = f"batch {outcome['value']}" if outcome["action"] == "batch-up" else str(outcome["value"])
     if outcome["change_share"] is None:
         return f"{name}: nothing is proven: {outcome['error'] or 'too few blocks'}"

@@ -39,7 +39,9 @@ class Proving:
         except ValueError as error:
             raise MeasureError("usage", str(error), "v shows the evidence") from error
         self._command = command
-        text = f"proving {verdict.advice['text']}: {self._proof.count} blocks of {proof.BLOCK_S:.0f} s"
+        text = (
+            f"proving {verdict.advice['text']}: {self._proof.count} blocks of {proof.STANDARD.block_s:.0f} s"
+        )
         engine.say(proof.KIND, text, command=command, done=0, total=self._proof.count, over=False)
         runner.stop()
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -17,6 +18,7 @@ SIZE = 4096
 """Edge of the matrices of `matmul` and rows of `elementwise`."""
 
 CHAIN = 8
+PREPARED = 50_000
 LAYERS = 200
 
 Example = tuple[torch.Tensor, ...]
@@ -43,9 +45,9 @@ class Outer(nn.Module):  # type: ignore[misc]
 class Matmul(nn.Module):  # type: ignore[misc]
     """Products of matrices that lie on the device: nothing but arithmetic."""
 
-    def __init__(self) -> None:
+    def __init__(self, matrix: torch.Tensor) -> None:
         super().__init__()
-        self.matrix = nn.Parameter(torch.randn(SIZE, SIZE) / SIZE**0.5)
+        self.matrix = nn.Parameter(matrix)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         product = self.matrix * x.mean()
@@ -68,6 +70,19 @@ class Elementwise(nn.Module):  # type: ignore[misc]
         return values[:1, :64]
 
 
+class Prepared(nn.Module):  # type: ignore[misc]
+    """Makes its features from numbers in Python, as a tokenizer or a feature extractor does, and then computes next to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = [math.sin(i) for i in range(PREPARED)]
+        features = torch.tensor([sum(made[i::64]) for i in range(64)], device=x.device, dtype=x.dtype)
+        return self.head(x + features)
+
+
 def large_input() -> tuple[nn.Module, Example]:
     """transfer-h2d: 100 MB a request at batch 32; with `--data-path pinned` the copy into the pinned buffer is `host`."""
     return Mean(), (torch.randn(32, 3, 512, 512),)
@@ -85,8 +100,18 @@ def launches() -> tuple[nn.Module, Example]:
 
 
 def matmul() -> tuple[nn.Module, Example]:
-    """compute, with `--precision fp16`."""
-    return Matmul(), (torch.randn(1, 64),)
+    """compute, with `--precision fp16`: equal numbers toggle few wires, so that the power limit does not hold the clock down."""
+    return Matmul(torch.full((SIZE, SIZE), 1 / SIZE)), (torch.randn(1, 64),)
+
+
+def hot_matmul() -> tuple[nn.Module, Example]:
+    """throttled-power, with `--precision fp16` on a GPU that reaches its limit: the same products of random numbers."""
+    return Matmul(torch.randn(SIZE, SIZE) / SIZE**0.5), (torch.randn(1, 64),)
+
+
+def prepared() -> tuple[nn.Module, Example]:
+    """host: milliseconds of Python inside `forward`, and three operators."""
+    return Prepared(), (torch.randn(1, 64),)
 
 
 def elementwise() -> tuple[nn.Module, Example]:
@@ -114,8 +139,10 @@ def write_fallback(path: str) -> None:
 
 
 def hammer(seconds: float) -> None:
-    """Keep the GPU busy with products of matrices."""
+    """Keep the GPU busy with products of matrices; says so once it does."""
     a = torch.randn(4096, 4096, device="cuda", dtype=torch.float16)
+    torch.cuda.synchronize()
+    print("hammering", flush=True)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for _ in range(50):

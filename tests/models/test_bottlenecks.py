@@ -11,7 +11,9 @@ import torch
 from infertop.tests.models import bottlenecks
 
 
-@pytest.mark.parametrize("name", ["large_input", "large_output", "launches", "matmul", "elementwise"])
+@pytest.mark.parametrize(
+    "name", ["large_input", "large_output", "launches", "matmul", "hot_matmul", "elementwise", "prepared"]
+)
 def test_every_factory_gives_a_model_that_takes_its_example(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
 """Keep the beginning of a recorded session as a fixture of the verdicts.
 
-`python -m infertop.tests.sessions.keep_recording SESSION KIND@WHAT [SECONDS]`
+`python -m infertop.tests.sessions.keep_recording SESSION [KIND@WHAT [SECONDS]]`
 
-SESSION is a directory or a segment, KIND the verdict that was provoked, WHAT and on which machine: `transfer-h2d@h100-large-input`. The first
-run is kept up to SECONDS (12) of its measuring. What says where it was recorded (host name, command line, folders) is left out.
+SESSION is a directory or a segment, KIND the verdict that was provoked, WHAT and on which machine: `transfer-h2d@h100-large-input`; without it
+the directory's own name serves, as `python -m infertop.tests.bench verdicts` gives it (KIND.WHAT). The first run is kept up to SECONDS (22) of
+its measuring: twenty windows and two. What says where it was recorded (host name, command line, folders) is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from infertop.sessions.records import AnyRecord, Event, Header, Run, Tick, Verdi
 from infertop.sessions.session import Session
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "verdicts"
-SECONDS = 12.0
+SECONDS = 22.0
 FACTS = ("cpu", "allowed_cores", "quota", "os", "python")
 
 
@@ -55,8 +56,9 @@ def _anonymous(run: Run) -> Run:
     )
 
 
-def main(session: str, name: str, seconds: str = str(SECONDS)) -> None:
+def main(session: str, name: str | None = None, seconds: str = str(SECONDS)) -> None:
     """Write the fixture, and say how large it is."""
+    name = name or Path(session).name.replace(".", "@", 1)
     with Session(Path(session)) as opened:
         header, *records = kept(opened, float(seconds))
     assert isinstance(header, Header)

@@ -17,7 +17,7 @@ from infertop.sessions.commands import Client
 from infertop.sessions.diagnosis import Diagnosis
 from infertop.sessions.engine import Engine
 from infertop.sessions.plan import Task
-from infertop.sessions.proof import Proof, first_advice, sentence
+from infertop.sessions.proof import Proof, Terms, first_advice, sentence
 from infertop.sessions.records import Event, Run, Verdict
 from infertop.sessions.results import blank_result
 from infertop.sessions.serving import Server
@@ -53,7 +53,7 @@ def result(task: Task, p50: float | None, status: str = "ok") -> dict[str, Any]:
 
 
 def through(values: list[float], advice: dict[str, Any] = PINNED) -> Proof:
-    made = Proof(TASK, advice, pairs=len(values) // 2)
+    made = Proof(TASK, advice, Terms(pairs=len(values) // 2))
     for value in values:
         block = made.next()
         assert block is not None
@@ -99,7 +99,7 @@ def test_noise_is_no_proof_and_harm_is_said() -> None:
 
 def test_another_batch_is_compared_by_the_sample() -> None:
     advice = TWICE | {"value": 64}
-    made = Proof(TASK, advice, pairs=2)
+    made = Proof(TASK, advice, Terms(pairs=2))
     for value in (3.2, 3.3, 3.2, 3.32):
         block = made.next()
         assert block is not None
@@ -145,7 +145,7 @@ def test_an_advice_that_no_action_follows_is_refused() -> None:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short blocks, and an advice that does not depend on what else this machine does just now."""
     monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
-    monkeypatch.setattr(proof, "Proof", functools.partial(Proof, pairs=2, block_s=0.3, warmup="5x"))
+    monkeypatch.setattr(proof, "Proof", functools.partial(Proof, terms=Terms(2, 0.3, "5x")))
     monkeypatch.setattr(proof, "first_advice", lambda result: TWICE)
 
 
@@ -153,7 +153,10 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_run_proves_and_keeps_one_result_a_configuration(tmp_path: Path) -> None:
     task = kit.task(latency_us=2000, requests=50, batch=1)
     measured = headless.measure(
-        [task], EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1), lambda progress: None, prove=True
+        [task],
+        EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1),
+        lambda progress: None,
+        prove=Terms(2, 0.3, "5x"),
     )
     (only,) = measured.results
     assert only["requests"] == 50
@@ -225,7 +228,7 @@ class Served:
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _quick: None) -> Iterator[Served]:
     advised = Verdict(t=0, run=1, kind="launch", confidence=0.8, text="", advice=TWICE)
     monkeypatch.setattr(Diagnosis, "verdict", property(lambda self: advised))
-    monkeypatch.setattr(proving, "Proof", functools.partial(Proof, pairs=2, block_s=0.3, warmup="5x"))
+    monkeypatch.setattr(proving, "Proof", functools.partial(Proof, terms=Terms(2, 0.3, "5x")))
     made = Served(tmp_path)
     made.server._probe()  # on a thread of its own elsewhere
     made.until(lambda: made.batch() == 1)
