@@ -67,7 +67,8 @@ class Backend(Protocol):
     Every method may raise MeasureError; anything else that it raises is reported as the runtime's own failure.
     A backend may also have `runtime() -> dict`: what the runtime turned out to do (recompilations, CUDA graphs), asked for
     after the first requests and again after the run; and `control() -> dict | None`: a plain call timed beside its own
-    requests, before the run.
+    requests, before the run; and, on a GPU, `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`:
+    the FLOP/s that this runtime's own product of matrices reaches there.
     `slots` is how many requests may be in flight, as it stands after `load`: 1 for a backend whose `issue` returns when the request is
     done. A backend may also have `overlaps`: true where it lets copies run beside compute when the configuration's load is `pipelined`.
     """

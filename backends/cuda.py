@@ -145,6 +145,12 @@ class Device:
     def capability(self) -> tuple[int, int]:
         return self.driver.capability(self.index)
 
+    def attribute(self, number: int) -> int:
+        """A CUdevice_attribute by its number."""
+        value = c_int()
+        self.driver.call("cuDeviceGetAttribute", byref(value), number, self._handle)
+        return value.value
+
     def allocate(self, size: int) -> int:
         """Address of `size` bytes of device memory (at least one, since CUDA refuses none)."""
         address = c_void_p()
@@ -193,6 +199,12 @@ class Device:
         """Device to host. Into pageable memory the call returns when the copy is complete; into pinned at once."""
         self.driver.call(
             "cuMemcpyDtoHAsync_v2", c_void_p(target), c_void_p(source), c_size_t(size), stream.handle
+        )
+
+    def copy_within(self, target: int, source: int, size: int, stream: Stream) -> None:
+        """From one place of the GPU's memory to another; the call returns at once."""
+        self.driver.call(
+            "cuMemcpyDtoDAsync_v2", c_void_p(target), c_void_p(source), c_size_t(size), stream.handle
         )
 
     def free(self) -> None:

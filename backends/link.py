@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from .cuda import Device
+from .cuda import Device, Stream
 from .errors import MeasureError
 
 SIZE = 64 << 20
@@ -38,33 +38,39 @@ def measure(device: Device, size: int = SIZE, budget_ns: int = BUDGET_NS) -> Rat
         return None
     pageable = np.ones(size, np.uint8)  # ones, not empty: its pages must be there
     np.copyto(pinned, pageable)
-    stream, begun, done = device.stream(), device.event(), device.event()
-
-    def timed(copy: Callable[[], None]) -> float:
-        begun.record(stream)
-        copy()
-        done.record(stream)
-        stream.synchronize()
-        return done.since(begun)
-
+    stream = device.stream()
     rates: Rates = {}
     for name, host in (("pinned", pinned), ("pageable", pageable)):
         address = host.ctypes.data
         copy_in = partial(device.copy_in, target, address, size, stream)
         copy_out = partial(device.copy_out, address, target, size, stream)
-        rates[f"h2d_{name}"] = _best(partial(timed, copy_in), size, budget_ns)
-        rates[f"d2h_{name}"] = _best(partial(timed, copy_out), size, budget_ns)
+        rates[f"h2d_{name}"] = best(timed(device, stream, copy_in), size, budget_ns)
+        rates[f"d2h_{name}"] = best(timed(device, stream, copy_out), size, budget_ns)
 
     def staging() -> float:
         start = time.perf_counter_ns()
         np.copyto(pinned, pageable)
         return float(time.perf_counter_ns() - start)
 
-    rates["staging"] = _best(staging, size, budget_ns)
+    rates["staging"] = best(staging, size, budget_ns)
     return rates
 
 
-def _best(once: Callable[[], float], size: int, budget_ns: int) -> float:
+def timed(device: Device, stream: Stream, copy: Callable[[], None]) -> Callable[[], float]:
+    """A function that issues the copy on the stream and gives the ns that it took there."""
+    begun, done = device.event(), device.event()
+
+    def once() -> float:
+        begun.record(stream)
+        copy()
+        done.record(stream)
+        stream.synchronize()
+        return done.since(begun)
+
+    return once
+
+
+def best(once: Callable[[], float], size: int, budget_ns: int) -> float:
     """Bytes/s of the quickest copy; `once` gives the ns of one."""
     quickest, count, end = float("inf"), 0, time.monotonic_ns() + budget_ns
     while count < LEAST or time.monotonic_ns() < end:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import control, cuda, loads, ort_options, ort_placement, ort_session
+from . import control, cost, cuda, loads, ort_options, ort_placement, ort_session
 from .backend import Inputs, Loaded, Report, StageTimes
 from .bound import BoundSteps
 from .configuration import Configuration
@@ -167,6 +167,16 @@ class OnnxRuntimeCuda(AheadOfTime):
                 control.compare(lambda index: run(names, feeds[index]), steps, len(feeds)),
             )
         return self._control[1]
+
+    def work(self, cache: int) -> cost.Work | None:
+        """What a request asks of the GPU, counted in the file's graph. TF32 is on where nobody asked for fp32."""
+        assert self._known is not None
+        if not self._staged:
+            return None
+        tf32 = self._settings().get("provider_options", {}).get("use_tf32") != "0"
+        return cost.of_onnx(
+            self._model.file.path, {item.name: item.shape for item in self._known.inputs}, tf32, cache
+        )
 
     def _settings(self) -> dict[str, Any]:
         """The provider's options as it has them, for the record."""

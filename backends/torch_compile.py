@@ -10,7 +10,6 @@ from .configuration import Configuration
 from .errors import MeasureError
 from .registry import nearest
 from .torch_eager import TorchEager
-from .torch_module import Built
 from .torch_watch import Watch
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -20,6 +19,7 @@ class TorchCompile(TorchEager):
     """`torch.compile` of the module, for one shape at a time; the first request compiles."""
 
     name = "torch-compile"
+    fuses = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,8 +52,7 @@ class TorchCompile(TorchEager):
         mode = self._configuration.options.compile_mode or MODES[0]
         return self._watch.report(mode, self._configuration.device)
 
-    def _place(self, built: Built, configuration: Configuration) -> Any:
-        module = super()._place(built, configuration)
+    def _wrapped(self, module: Any, configuration: Configuration) -> Any:
         self._watch = self._watch or Watch(self._torch)
         self._watch.begin()
         mode = configuration.options.compile_mode or MODES[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cuda, loads, models, torch_files, torch_module, zoo
+from . import cores, cost, cuda, loads, models, torch_cost, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -31,9 +31,12 @@ class TorchEager(AheadOfTime):
     name = "torch-eager"
     slots = 1  # on the CPU
     overlaps = True
+    fuses = False
 
     def __init__(self) -> None:
         self._torch: Any = None
+        self._plain: Any = None  # the module itself, where another function calls it
+        self._given: list[Any] = []  # the first input set, in host memory
         self._key: object = None
         self._built: Built | None = None
         self._module: Any = None
@@ -72,7 +75,8 @@ class TorchEager(AheadOfTime):
         found = torch_module.signature(self._built, configuration)
         if key != self._key:
             self._find_tables(found.inputs, options.seed)
-            self._module = self._place(self._built, configuration)
+            self._plain = self._place(self._built, configuration)
+            self._module = self._wrapped(self._plain, configuration)
             self._key = key
         threads = None
         if configuration.device == "cpu":
@@ -104,6 +108,7 @@ class TorchEager(AheadOfTime):
         given = [torch_module.tensors(torch, [a[i.name] for i in inputs], inputs) for a in sets]
         if self._channels_last(self._configuration):
             given = [torch_module.channels_last(torch, tensors) for tensors in given]
+        self._given = given[0]
         device = self._configuration.device
         if device == "cpu":
             path = HostPath(self._module, call, given)
@@ -152,9 +157,29 @@ class TorchEager(AheadOfTime):
     def outputs(self, slot: int) -> list[np.ndarray]:
         return torch_module.arrays(self._torch, self._holders[slot].result)
 
+    def work(self, cache: int) -> cost.Work | None:
+        """What a request asks of the GPU, counted in one call of the module as it was written."""
+        assert self._built is not None
+        assert self._configuration is not None
+        device, call, plain = self._configuration.device, self._built.call, self._plain
+        given = [tensor.to(device) for tensor in self._given]
+
+        def request() -> None:
+            positional, named = call(given)
+            plain(*positional, **named)
+
+        found = torch_cost.count(self._torch, request, cache, self.fuses)
+        self._torch.cuda.synchronize(device)
+        return found
+
+    def reached(self, pipes: Sequence[str]) -> dict[str, float]:
+        """FLOP/s of torch's own product of matrices, by arithmetic pipe."""
+        assert self._configuration is not None
+        return torch_cost.reached(self._torch, pipes, self._configuration.device)
+
     def close(self) -> None:
         self._leave()
-        self._key = self._built = self._module = None
+        self._key = self._built = self._module = self._plain = None
         if self._device is not None:
             self._device.close()
             self._device = None
@@ -187,6 +212,10 @@ class TorchEager(AheadOfTime):
             return torch_module.cast_module(torch, built.module, precision).to(device)
         except RuntimeError as error:
             raise self._explain(error) from error
+
+    def _wrapped(self, module: Any, configuration: Configuration) -> Any:
+        """What requests call."""
+        return module
 
     def _find_tables(self, inputs: Sequence[Any], seed: int) -> None:
         assert self._built is not None
@@ -274,4 +303,4 @@ class TorchEager(AheadOfTime):
             cuda_ = self._torch.cuda
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
-        self._staged, self._holders = [], []
+        self._staged, self._holders, self._given = [], [], []

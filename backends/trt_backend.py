@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from . import cuda, loads, models, ort_session, trt_bindings, trt_engine, trt_options
+from . import cost, cuda, loads, models, ort_session, trt_bindings, trt_engine, trt_options
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -40,6 +40,9 @@ class TensorRt(AheadOfTime):
     def __init__(self) -> None:
         self._trt: Any = None
         self._model = OrtModel()
+        self._graph: str | None = (
+            None  # the file that the engine was built from; None of an engine that somebody else built
+        )
         self._driver: cuda.Driver | None = None
         self._gpu: Gpu | None = None
         self._index = -1
@@ -131,6 +134,15 @@ class TensorRt(AheadOfTime):
     def outputs(self, slot: int) -> list[np.ndarray]:
         return self._steps[slot].outputs()
 
+    def work(self, cache: int) -> cost.Work | None:
+        """What a request asks of the GPU, counted in the graph that the engine was built from."""
+        assert self._known is not None
+        assert self._configuration is not None
+        if self._graph is None:
+            return None
+        shapes = {item.name: item.shape for item in self._known.inputs}
+        return cost.of_onnx(self._graph, shapes, self._configuration.precision != "fp32", cache)
+
     def close(self) -> None:
         self._release()
         self._drop_engine()
@@ -147,6 +159,7 @@ class TensorRt(AheadOfTime):
             configuration.options.cache_directory, lambda: report("build"), self._say,
         )  # fmt: skip
         self._use(made, self._model.file.name)
+        self._graph = self._model.file.path
         return signature
 
     def _take(self, model: models.Model, configuration: Configuration, report: Report) -> Signature:
@@ -160,6 +173,7 @@ class TensorRt(AheadOfTime):
         blob = trt_engine.read_own(model.path, configuration.options.trust_engine)
         key = "-".join(map(str, models.fingerprint(model.path)))
         self._use(Made(blob, key, None, model.path, 0.0, 0), model.name)
+        self._graph = None
         assert self._engine is not None
         signature = resolve(self._engine.declared(), configuration, file_shapes(configuration.options))
         self._engine.refuse_sizes(signature.inputs)

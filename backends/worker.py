@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from . import cuda, link, loads, protocol, reference, registry
+from . import cuda, link, loads, peaks, protocol, reference, registry
 from .backend import Backend, Inputs, Loaded, describe
 from .closed import ClosedLoop
 from .configuration import Configuration
@@ -44,6 +44,8 @@ class Worker:
         self._configuration: Configuration | None = None
         self._sets = 0
         self._link: link.Rates | None = None
+        self._peaks: peaks.Peaks = {}
+        self._reached: set[str] = set()  # pipes whose peak the backend has measured
         self._marks: list[tuple[str, int]] = []
         self._progressed = 0
 
@@ -145,6 +147,7 @@ class Worker:
             "runtime": loaded.runtime | self._asked("runtime", {}),
             "control": self._asked("control", None),
             **self._copies(configuration, sets),
+            **self._capacity(configuration),
         }
 
     def _copies(self, configuration: Configuration, sets: Sequence[Inputs]) -> dict[str, Any]:
@@ -153,7 +156,7 @@ class Worker:
         if not configuration.device.startswith("cuda"):
             return {"link": None, "bytes_in": None, "bytes_out": None}
         if self._link is None:
-            self._link = _rates(configuration.device)
+            self._link, self._peaks = _probed(configuration.device)
         outputs = self._backend.outputs(0)
         # bfloat16 comes back widened, since numpy has no such type.
         sizes = [
@@ -165,6 +168,18 @@ class Worker:
             "bytes_in": sum(array.nbytes for array in sets[0].values()),
             "bytes_out": sum(sizes),
         }
+
+    def _capacity(self, configuration: Configuration) -> dict[str, Any]:
+        """What a request asks of the GPU, and what that can do at most; null on the CPU and where it cannot be told."""
+        if not self._peaks or not configuration.device.startswith("cuda"):
+            return {"work": None, "peaks": None}
+        work = None
+        if hasattr(self._backend, "work"):
+            work = self._backend.work(int(self._peaks["cache"]))
+        if work is not None and hasattr(self._backend, "reached"):
+            self._peaks |= self._backend.reached([pipe for pipe in work.flop if pipe not in self._reached])
+            self._reached |= set(work.flop)
+        return {"work": None if work is None else describe(work), "peaks": dict(self._peaks)}
 
     def _asked(self, name: str, default: Any) -> Any:
         """What the backend says by a method that it need not have."""
@@ -231,14 +246,14 @@ class Worker:
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
 
 
-def _rates(device: str) -> link.Rates | None:
-    """The link's rates; None where there is no driver, as where the runtime has fallen back to the CPU."""
+def _probed(device: str) -> tuple[link.Rates | None, peaks.Peaks]:
+    """The link's rates and the GPU's peaks; nothing where there is no driver, as where the runtime has fallen back to the CPU."""
     try:
         made = cuda.Device(cuda.load(), cuda.index_of(device))
     except MeasureError:
-        return None
+        return None, {}
     try:
-        return link.measure(made)
+        return link.measure(made), peaks.measure(made)
     finally:
         made.close()
 

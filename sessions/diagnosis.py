@@ -214,14 +214,13 @@ def family_of(configuration: Configuration) -> Family:
 def as_record(
     verdict: bottleneck.Verdict, t: int, run: int, seconds: float, measured: Mapping[str, Any] | None
 ) -> Verdict:
-    """As the log holds it: numbers with as many digits as count, and only signals that are known."""
+    """As the log holds it: numbers with as many digits as count; of a signal that is not known here the value is null."""
     evidence = [
         Evidence(
-            signal.name, rounded(signal.value), signal.unit,
+            signal.name, None if signal.value is None else rounded(signal.value), signal.unit,
             None if signal.threshold is None else rounded(signal.threshold), rounded(seconds), signal.sense,
         )
         for signal in verdict.evidence
-        if signal.value is not None
     ]  # fmt: skip
     advice: dict[str, Any] | None = None
     if verdict.advice is not None:

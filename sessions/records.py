@@ -85,6 +85,8 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     link: dict[str, float] | None = None  # what copies reach here, bytes/s: backends/link.py
     bytes_in: int | None = None  # of one request, copied to the GPU
     bytes_out: int | None = None
+    work: dict[str, Any] | None = None  # what one request asks of the GPU: backends/cost.py
+    peaks: dict[str, float] | None = None  # what the GPU can do at most: backends/peaks.py
     unbounded: str | None = (
         None  # with "measure", in an open loop: why the response latency has no percentiles
     )
@@ -127,7 +129,7 @@ class Event(Record, tag="event", kw_only=True, frozen=True):
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
     signal: str
-    value: float
+    value: float | None  # None: not known here
     unit: str
     threshold: float | None = None
     window: float | None = None  # s

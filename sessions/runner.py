@@ -157,7 +157,7 @@ class Runner:
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
             threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
-            bytes_in=message["bytes_in"], bytes_out=message["bytes_out"],
+            bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
         )  # fmt: skip
         for note in (message.get("runtime") or {}).get("notes", ()):
             self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))

@@ -7,12 +7,23 @@ gives the same windows again, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.histogram import Counts
-from ..telemetry.verdict_window import LEAST_REQUESTS, LEAST_TICKS, Choice, Gpu, Host, Link, Stages, Window
+from ..telemetry.verdict_window import (
+    LEAST_REQUESTS,
+    LEAST_TICKS,
+    Choice,
+    Gpu,
+    Host,
+    Link,
+    Stages,
+    Window,
+    Work,
+)
 from .records import STAGES, Header, Metric, Run, Tick
 
 GPU_READINGS = {
@@ -134,7 +145,7 @@ class Windows:
         utils = [name for name in self._readings.place if name.startswith("gpu") and name.endswith(".util")]
         own: list[str] = []
         if gpu is not None:
-            names = (*GPU_READINGS.values(), *POWER_COUNTERS, *THERMAL_COUNTERS, "reasons")
+            names = (*GPU_READINGS.values(), *POWER_COUNTERS, *THERMAL_COUNTERS, "reasons", "clock_max")
             own = [f"{gpu}.{name}" for name in names]
         self._readings.follow([*host, *utils, *own])
 
@@ -231,6 +242,7 @@ class Windows:
             bytes_in=run.bytes_in,
             bytes_out=run.bytes_out,
             link=self._link(),
+            work=work_of(run.work, run.peaks),
             gpu=self._gpu(),
             host=self._host(),
             fallback=run.fallback,
@@ -255,7 +267,8 @@ class Windows:
         reasons = readings.newest(f"{gpu}.reasons")
         return Gpu(
             **known,
-            clock_highest=self._highest.get(gpu),
+            clock_highest=readings.newest(f"{gpu}.clock_max") or self._highest.get(gpu),
+            clock_rated=readings.newest(f"{gpu}.clock_max") is not None,
             power_capped=_share(readings.rate([f"{gpu}.{name}" for name in POWER_COUNTERS])),
             thermal_capped=_share(readings.rate([f"{gpu}.{name}" for name in THERMAL_COUNTERS])),
             reasons=None if reasons is None else int(reasons),
@@ -281,6 +294,30 @@ class Windows:
             quota=mean("host.quota"),
             quota_held=_share(self._readings.rate(["host.quota_throttled"])),
         )
+
+
+def work_of(work: Mapping[str, Any] | None, peaks: Mapping[str, float] | None) -> Work:
+    """What a run record says of a request's work, in the time that the GPU needs for it at its peaks."""
+    if work is None:
+        return Work()
+    peaks = peaks or {}
+    flop = {name: float(count) for name, count in (work.get("flop") or {}).items()}
+    spent = [count / peaks[name] * 1e9 for name, count in flop.items() if peaks.get(name)]
+    bandwidth = peaks.get("bandwidth")
+
+    def moving(name: str) -> float | None:
+        size = work.get(name)
+        return None if size is None or not bandwidth else size / bandwidth * 1e9
+
+    return Work(
+        flop=sum(flop.values()) if flop else None,
+        flop_ns=sum(spent) if spent and len(spent) == len(flop) else None,
+        bytes=work.get("bytes"),
+        bytes_ns=moving("bytes"),
+        fused_ns=moving("fused_bytes"),
+        operators=work.get("operators"),
+        products=work.get("products"),
+    )
 
 
 def choice_of(configuration: Configuration) -> Choice:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from . import verdict_device as device
 from . import verdict_placement as placement
 from . import verdict_stages as stages
 from .verdict_advice import Advice, advise
@@ -66,16 +67,17 @@ def _decide(window: Window, tried: Tried) -> tuple[Finding | None, list[Finding]
                 return found, seen
     removable = [*stages.copies(window), *_some(stages.host(window), placement.throttled(window))]
     standing = [found for found in removable if found.holds]
-    launch = stages.launch(window)
+    launch = device.launch(window)
     if launch is not None:
         removable.append(launch)
-        if stages.launch_holds(launch):
+        if device.launch_holds(launch):
             standing.append(launch)
     seen += removable
     if standing:
         return max(standing, key=lambda found: found.score), seen
-    by_counter = _some(stages.compute(window), stages.memory_bandwidth(window))
-    by_stage = _some(stages.device_bound(window, _doubled(window, tried)), stages.cpu(window))
+    doubled = _doubled(window, tried)
+    by_counter = _some(device.compute(window, doubled), device.memory_bandwidth(window, doubled))
+    by_stage = _some(device.device_bound(window, doubled), stages.cpu(window))
     for group in (by_counter, by_stage, _some(stages.balanced(window))):
         seen += group
         standing = [found for found in group if found.holds]
@@ -145,9 +147,11 @@ _BESIDE = (
     "memory of other processes", "GPU busy before the run", "GPU busy beyond our requests", "compute against this run's fastest",
 )  # fmt: skip
 _LOADED = ("busy with requests", "schedule kept", "response over service")
-_HELD = ("clock held down", "throttled time", "clock event reason")
+_HELD = ("throttled time", "clock held down", "clock event reason")
 _HOST = ("host share", "time between the steps", "worker cores")
 _DEVICE = ("compute share", "enqueue of compute", "GPU utilisation", "time per sample at twice the batch")
+_REACHED = ("compute share", "GPU utilisation", "time per sample at twice the batch")
+_IN_CALL = ("host time per operator", "enqueue of compute")
 _BALANCED = ("largest stage", "explained by the stages")
 
 NEVER = ()
@@ -168,17 +172,35 @@ SIGNALS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "transfer-h2d": ((*_COPY, "PCIe RX off what requests carry"), _COPY, NEVER),
     "transfer-d2h": ((*_COPY, "PCIe TX off what requests carry"), _COPY, NEVER),
     "launch": (
-        ("enqueue of compute", "SM active", "power of its limit", "worker cores"),
-        ("enqueue of compute", "power of its limit", "worker cores"),
+        ("enqueue of compute", "SM active", "host time per operator", "power of its limit", "worker cores"),
+        (
+            "enqueue of compute",
+            "host time per operator",
+            "power of its limit",
+            "worker cores",
+            "GPU utilisation",
+        ),
         NEVER,
     ),
-    "host": ((*_HOST, "GPU utilisation"), (*_HOST, "GPU utilisation"), _HOST),
+    "host": ((*_HOST, *_IN_CALL, "GPU utilisation"), (*_HOST, *_IN_CALL, "GPU utilisation"), _HOST),
     "throttled-power": ((*_HELD, "power of its limit"), (*_HELD, "power of its limit"), NEVER),
     "throttled-thermal": (_HELD, _HELD, NEVER),
-    "compute": (("arithmetic pipe", "compute share", "SM active"), NEVER, NEVER),
-    "memory-bandwidth": (("DRAM active", "compute share", "SM active"), NEVER, NEVER),
+    "compute": (
+        ("arithmetic pipe", "compute share", "SM active"),
+        ("arithmetic of its peak", *_REACHED),
+        NEVER,
+    ),
+    "memory-bandwidth": (
+        ("DRAM active", "compute share", "SM active"),
+        ("memory traffic of its peak", *_REACHED),
+        NEVER,
+    ),
     "device-bound": (_DEVICE, _DEVICE, NEVER),
-    "cpu": (NEVER, NEVER, ("compute share", "worker cores of its threads", "held by the quota")),
+    "cpu": (
+        NEVER,
+        NEVER,
+        ("compute share", "worker cores of its threads", "worker cores", "held by the quota"),
+    ),
     "balanced": (_BALANCED, _BALANCED, _BALANCED),
 }
 """Kind → the signals that it may use on a GPU with GPM, on a GPU without, and on the CPU; none: it is never named there."""

@@ -1,7 +1,8 @@
 """What to do about a bottleneck, and what it would gain: a remedy that was not tried yet, bound to the action that tries it.
 
-A gain is time saved in a request, or in a sample where the remedy changes the batch. Copies are predicted from the rates that were measured
-here; a halved precision from halved bytes; what cannot be predicted is given as the most that it can be.
+A gain is time saved in a request, or in a sample where the remedy changes the batch. `about`: copies from the rates that were measured here,
+a halved precision from halved bytes where bytes or arithmetic are what it waits for. `at most`: a bound that follows from what was measured,
+with what it assumes. Where neither can be had the advice says so and predicts nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from .verdict_signals import COPY_FLOOR_NS, Finding, ms, percent
+from .verdict_stages import waits
 from .verdict_window import Choice, Tried, Window
 
 WORTH = 0.05
@@ -19,6 +21,9 @@ DATA_PATHS = ("pinned", "pinned-ready", "device")
 """In the order in which they ask more of the caller: a copy more, an input that lies ready, a model fed from the GPU."""
 
 LARGEST_BATCH = 65_536
+
+LAUNCH_NS = 2_000
+"""A launch takes the host at least about so long (2.0 to 2.5 µs for an empty kernel on a quick host): products that are left keep theirs."""
 
 FASTER_BACKENDS = {"torch-eager": "torch-compile"}
 """What issues the same model's work with less of the host."""
@@ -73,22 +78,25 @@ def _remedies(window: Window, finding: Finding, usable: Collection[str] | None) 
         if window.choice.data_path != "device":
             yield _words("send fewer or smaller bytes, or keep the data on the GPU")
     elif kind == "launch":
-        yield from _compiled(window, usable)
-        yield from _larger_batch(window, 0.5)
+        yield from _compiled(window, usable, *_fewer_launches(window))
+        yield from _larger_batch(window, _twice_for_the_same(window), "if issuing stays the same")
     elif kind == "host":
         yield from _paths(window, ("pinned-ready", "device") if window.choice.data_path == "pinned" else ())
         yield _words("prepare the input before the request is made, or on the GPU")
     elif kind in ("compute", "memory-bandwidth"):
-        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"))
         if kind == "memory-bandwidth":
-            yield from _compiled(window, usable)
+            yield from _compiled(window, usable, *_fewer_bytes(window))
+        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"))
     elif kind == "device-bound":
         yield from _filled(window)
-        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"))
-        yield from _compiled(window, usable)
+        yield from _precision(window, window.stages.compute or 0.0, ("tf32", "fp16", "bf16"), most=True)
+        yield from _compiled(window, usable, None, "")
     elif kind == "cpu":
-        yield from _threads(window)
-        yield from _larger_batch(window, 0.8)
+        if waits(window):
+            yield _words("find what it waits for: a lock, a file, the network or another process")
+        else:
+            yield from _threads(window)
+            yield from _larger_batch(window, None, "")
     else:
         yield from _told(window, kind)
 
@@ -115,14 +123,14 @@ def _remedy(
     action: str,
     value: str | int,
     choice: Choice,
-    gain: float,
+    gain: float | None,
     *,
     most: bool = False,
     per: str = "request",
+    assumed: str = "",
 ) -> Advice:
-    """With the prediction in the words: `pinned: about −1.1 ms, 31 %`."""
+    """With the prediction in the words: `pinned: about −1.1 ms, 31 %`; `assumed` is what has to be so for it."""
     whole = window.service / (window.choice.batch or 1) if per == "sample" else window.service
-    share = gain / whole if whole else 0.0
     name = (
         f"batch {value}"
         if action == "batch-up"
@@ -131,7 +139,12 @@ def _remedy(
         else str(value)
     )
     unit = " a sample" if per == "sample" else ""
+    if gain is None:
+        return Advice(action, value, choice, f"{name}: what it gains cannot be told before", per=per)
+    gain = min(gain, whole)
+    share = gain / whole if whole else 0.0
     text = f"{name}: {'at most' if most else 'about'} −{ms(gain)} ms{unit}, {percent(share)}"
+    text += f", {assumed}" if assumed else ""
     return Advice(action, value, choice, text, gain, share, most, per)
 
 
@@ -166,50 +179,73 @@ def _path_cost(window: Window, path: str) -> float | None:
     return took
 
 
-def _precision(window: Window, part: float, wanted: tuple[str, ...]) -> Iterator[Advice]:
-    """Half the bytes and at least twice the arithmetic: about half of what the part takes now."""
+def _precision(
+    window: Window, part: float, wanted: tuple[str, ...], *, most: bool = False
+) -> Iterator[Advice]:
+    """Half the bytes and at least twice the arithmetic: about half of what the part takes now, where it waits for those."""
     if window.choice.precision in LOWERED:
         return
     for precision in LOWER_PRECISION.get(window.choice.backend, {}).get(window.floats or "", ()):
         if precision in wanted:
             choice = replace(window.choice, precision=precision)
-            yield _remedy(window, "precision", precision, choice, part / 2)
+            yield _remedy(window, "precision", precision, choice, part / 2, most=most)
 
 
-def _compiled(window: Window, usable: Collection[str] | None) -> Iterator[Advice]:
-    """At most what the GPU idles within compute: what it did meanwhile cannot be compiled away."""
+def _compiled(
+    window: Window, usable: Collection[str] | None, gain: float | None, assumed: str
+) -> Iterator[Advice]:
+    """Another way to run the same module. It can never save more of compute than the GPU idles in it."""
     backend = FASTER_BACKENDS.get(window.choice.backend)
     if backend is None or (usable is not None and backend not in usable):
         return
-    took = window.stages.compute or 0.0
-    busy = window.during(window.gpu.sm_active) if window.gpu else None
-    gain = took * (1 - busy / 100) if busy is not None else took / 2
     choice = replace(window.choice, backend=backend)
-    yield _remedy(window, "backend", backend, choice, min(gain, window.service), most=True)
+    yield _remedy(window, "backend", backend, choice, gain, most=True, assumed=assumed)
 
 
-def _larger_batch(window: Window, kept: float) -> Iterator[Advice]:
-    """Twice the samples for about the same work of the host: `kept` is how much of a sample's time stays."""
+def _fewer_launches(window: Window) -> tuple[float | None, str]:
+    """All launches but those of the products may go, and the time in which the SMs work stays."""
+    took, work = window.stages.compute, window.work
+    if took is None or work.products is None:
+        return None, ""
+    busy = window.during(window.gpu.sm_active) if window.gpu else None
+    stays = max(work.products * LAUNCH_NS, took * (busy or 0.0) / 100)
+    return max(0.0, took - stays), f"if only {work.products} products are left to launch"
+
+
+def _fewer_bytes(window: Window) -> tuple[float | None, str]:
+    """What lies between products need not go through the memory."""
+    work = window.work
+    if work.bytes_ns is None or work.fused_ns is None:
+        return None, ""
+    return max(0.0, work.bytes_ns - work.fused_ns), "if all between products is one kernel"
+
+
+def _larger_batch(
+    window: Window, kept: float | None, assumed: str, *, most: bool = False
+) -> Iterator[Advice]:
+    """Twice the samples at once: `kept` is how much of a sample's time stays; None where that cannot be told."""
     batch = window.choice.batch or 1
     if not window.batched or 2 * batch > LARGEST_BATCH:
         return
     choice = replace(window.choice, batch=2 * batch)
-    gain = window.service / batch * (1 - kept)
-    yield _remedy(window, "batch-up", 2 * batch, choice, gain, per="sample")
+    gain = None if kept is None else window.service / batch * (1 - kept)
+    yield _remedy(window, "batch-up", 2 * batch, choice, gain, most=most, per="sample", assumed=assumed)
+
+
+def _twice_for_the_same(window: Window) -> float:
+    """Of a sample's time, where compute takes as long for twice the samples and everything else twice as long."""
+    return 1 - (window.share("compute") or 0.0) / 2
 
 
 def _filled(window: Window) -> Iterator[Advice]:
-    """A GPU that is not full takes more samples at once: as much more as it is idle."""
+    """A GPU that is not full takes more samples at once: at most as many more as its SMs are idle."""
     active = window.during(window.gpu.sm_active) if window.gpu else None
     share = window.share("compute") or 0.0
-    if active is not None:
-        yield from _larger_batch(window, 1 - share * (1 - active / 100) / 2)
-    elif window.gpu is None or window.gpu.power is None or not window.gpu.power_limit:
-        return
+    if active is None:
+        yield from _larger_batch(window, None, "")
     else:
-        yield from _larger_batch(
-            window, 1 - share * max(0.0, 1 - window.gpu.power / window.gpu.power_limit) / 2
-        )
+        free = min(0.5, 1 - active / 100)
+        yield from _larger_batch(window, 1 - share * free, f"SMs {active:.0f} % active", most=True)
 
 
 def _threads(window: Window) -> Iterator[Advice]:

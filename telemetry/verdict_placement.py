@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import verdict_signals as at
 from .verdict_signals import Finding, Signal, percent, ratio
-from .verdict_window import Window
+from .verdict_window import Gpu, Window
 
 
 def fallback(window: Window) -> Finding | None:
@@ -31,7 +31,11 @@ def fallback(window: Window) -> Finding | None:
 
 
 def throttled(window: Window) -> Finding | None:
-    """The share of the time in which the clocks were held down, and by how much they were."""
+    """The share of the time in which the clocks were held down, by the exact counters; where there are none, how far they are down.
+
+    A GPU that is held down from the start was never seen at a higher clock, so a clock that seems whole speaks against it only where it is known
+    what it could be.
+    """
     gpu = window.gpu
     if gpu is None or not window.cuda:
         return None
@@ -42,27 +46,48 @@ def throttled(window: Window) -> Finding | None:
         return None
     if share is None and gpu.reasons is not None and gpu.reasons & at.THERMAL_REASONS:
         thermal, mask = True, at.THERMAL_REASONS
-    clock = ratio(gpu.clock, gpu.clock_highest)
+    kept = ratio(gpu.clock, gpu.clock_highest)
+    whole = kept is not None and kept >= at.CLOCK_KEPT
+    if whole and gpu.clock_rated:
+        return None
+    clock = None if whole else kept
+    kind = "throttled-thermal" if thermal else "throttled-power"
+    lost = 0.0 if clock is None else (1.0 - clock) * (window.share("compute") or 0.0)
+    return Finding(
+        kind, lost, _held(window, thermal, share, clock), _held_signals(gpu, thermal, share, clock, mask)
+    )
+
+
+def _held_signals(
+    gpu: Gpu, thermal: bool, share: float | None, clock: float | None, mask: int
+) -> tuple[Signal, ...]:
+    """What defines it first: the exact counter where there is one."""
     reason = None if gpu.reasons is None else float(bool(gpu.reasons & mask))
     power = ratio(gpu.power, gpu.power_limit)
     signals = [
-        Signal("clock held down", None if clock is None else 100 * clock, "%", 100 * at.CLOCK_LOST, "<="),
         Signal("throttled time", None if share is None else 100 * share, "%", 100 * at.CAPPED),
+        Signal("clock held down", None if clock is None else 100 * clock, "%", 100 * at.CLOCK_LOST, "<="),
         Signal("clock event reason", reason, "1", 1.0),
     ]
+    if share is None:
+        signals[:2] = signals[1::-1]
     if not thermal:
         signals.append(
             Signal("power of its limit", None if power is None else 100 * power, "%", 100 * at.POWER_FULL)
         )
-    held = (
-        f"{gpu.clock:.0f} of {gpu.clock_highest:.0f} MHz" if gpu.clock and gpu.clock_highest else "its clock"
-    )
+    return tuple(signals)
+
+
+def _held(window: Window, thermal: bool, share: float | None, clock: float | None) -> str:
+    gpu = window.gpu
+    assert gpu is not None
+    held = "its clock" if gpu.clock is None else f"{gpu.clock:.0f} MHz"
+    if gpu.clock is not None and gpu.clock_highest is not None and clock is not None:
+        held = f"{gpu.clock:.0f} of {gpu.clock_highest:.0f} MHz"
     why = "the temperature" if thermal else "the power limit"
     often = f" for {percent(share)} of the time" if share is not None else ""
     watts = f" · {gpu.power:.0f} of {gpu.power_limit:.0f} W" if gpu.power and gpu.power_limit else ""
-    lost = 0.0 if clock is None else (1.0 - clock) * (window.share("compute") or 0.0)
-    kind = "throttled-thermal" if thermal else "throttled-power"
-    return Finding(kind, lost, f"{why} holds the GPU at {held}{often}{watts}", tuple(signals))
+    return f"{why} holds the GPU at {held}{often}{watts}"
 
 
 def contended(window: Window) -> Finding | None:

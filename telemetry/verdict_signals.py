@@ -25,6 +25,12 @@ QUIET_UTIL, UTIL_BEYOND, SLOWER = 20.0, 25.0, 1.30
 UNDER, KEEPS_UP, NO_QUEUE = 0.70, 0.97, 1.20
 QUOTA_HELD = 0.10
 EXPLAINED = 0.80
+CLOCK_KEPT = 0.95
+"""At this share of its rated clock nothing is lost that is worth a verdict."""
+OPERATOR = 200.0
+"""µs of the host for an operator: issuing one takes 5 to 25, a slow one with its shapes and plans below 100."""
+WAITING = 0.30
+"""Cores below which a CPU backend that is busy with requests does not compute."""
 SATURATED_BATCH = 0.90
 
 POWER_REASONS, THERMAL_REASONS = 0x4 | 0x80, 0x20 | 0x40 | 0x8
@@ -87,6 +93,11 @@ def ms(nanoseconds: float) -> str:
 def gigabytes(rate: float) -> str:
     value = rate / 1e9
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def significant(value: float) -> str:
+    """`611`, `2.87`: three digits that count."""
+    return f"{value:,.0f}".replace(",", " ") if value >= 100 else f"{value:.3g}"
 
 
 def percent(share: float) -> str:

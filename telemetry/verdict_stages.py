@@ -1,10 +1,11 @@
-"""Rules of timing: which stage of a request takes the time, and what the counters say of it."""
+"""Rules of timing: which stage of a request takes the time on the link and on the host."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from . import verdict_signals as at
+from .verdict_device import own_code
 from .verdict_signals import Finding, Signal, gigabytes, ms, percent, ratio
 from .verdict_window import Window
 
@@ -63,37 +64,6 @@ def _bounds(window: Window, direction: str, size: int, least: float) -> Iterator
         yield Signal("copy bound", max(size / slowest * 1e9, at.COPY_FLOOR_NS) / 1e6, "ms")
 
 
-def launch(window: Window) -> Finding | None:
-    """The host cannot issue work as fast as the GPU does it."""
-    stages, gpu = window.stages, window.gpu
-    share = window.share("compute")
-    issued = ratio(stages.enqueue, stages.compute)
-    if not window.cuda or share is None or issued is None or stages.enqueue is None or stages.compute is None:
-        return None
-    active = window.during(gpu.sm_active) if gpu else None
-    power = ratio(gpu.power, gpu.power_limit) if gpu else None
-    signals = [Signal("enqueue of compute", 100 * issued, "%", 100 * at.ENQUEUE)]
-    if gpu is not None and gpu.gpm:
-        signals.append(Signal("SM active", active, "%", at.SM_IDLE, "<="))
-    signals += [
-        Signal("power of its limit", None if power is None else 100 * power, "%", 100 * at.POWER_LOW, "<="),
-        Signal("worker cores", window.host.worker, "cores", at.CORE_BUSY),
-    ]
-    idle = 0.5 if active is None else 1 - active / 100
-    sm = "" if active is None else f" · SMs {active:.0f} % active"
-    text = f"issuing the work takes the host {ms(stages.enqueue)} of {ms(stages.compute)} ms of compute{sm}"
-    return Finding("launch", share * idle, text, tuple(signals))
-
-
-def launch_holds(finding: Finding) -> bool:
-    """Without GPM a low power alone could be a small model, and a spinning core alone proves nothing: both are needed."""
-    names = {signal.name: signal.agrees for signal in finding.signals}
-    idle = names.get("SM active")
-    if idle is None:
-        idle = names.get("power of its limit") is True and names.get("worker cores") is True
-    return finding.holds and idle
-
-
 def host(window: Window) -> Finding | None:
     """The host prepares input, or does something between the steps, while the device waits."""
     share, gap = window.share("host"), window.share("gap")
@@ -105,6 +75,8 @@ def host(window: Window) -> Finding | None:
         signals = (Signal("host share", 100 * share, "%", 100 * at.HOST_SHARE), core)
         text = f"preparing the input on the host takes {ms(window.stages.host)} of {ms(window.whole)} ms"
         found, text = share, f"{text} · {window.choice.data_path}" if window.cuda else text
+    elif (gap is None or gap < at.GAP_SHARE) and (own := own_code(window)) is not None:
+        return own
     elif gap is not None and window.stages.gap is not None:
         signals = (Signal("time between the steps", 100 * gap, "%", 100 * at.GAP_SHARE), core)
         text = f"{ms(window.stages.gap)} of {ms(window.whole)} ms lie between the steps, on the host"
@@ -112,77 +84,6 @@ def host(window: Window) -> Finding | None:
     else:
         return None
     return Finding("host", found, text, (*signals, waits) if window.cuda else signals)
-
-
-def pipe(window: Window) -> tuple[str, float] | None:
-    """The busiest arithmetic pipe while we computed, and how busy it was, %; None without GPM."""
-    gpu = window.gpu
-    if gpu is None or not gpu.gpm:
-        return None
-    found = {"tensor cores": gpu.tensor, "FP32": gpu.fp32, "FP16": gpu.fp16, "FP64": gpu.fp64}
-    known = {name: value for name, reading in found.items() if (value := window.during(reading)) is not None}
-    return max(known.items(), key=lambda item: item[1]) if known else None
-
-
-def compute(window: Window) -> Finding | None:
-    """The arithmetic pipes are full. GPM alone can tell."""
-    found, share, gpu = pipe(window), window.share("compute"), window.gpu
-    if not window.cuda or found is None or share is None or gpu is None:
-        return None
-    name, busy = found
-    active = window.during(gpu.sm_active)
-    signals = (
-        Signal("arithmetic pipe", busy, "%", at.PIPE_BUSY),
-        Signal("compute share", 100 * share, "%", 100 * at.MOSTLY),
-        Signal("SM active", active, "%", at.SM_IDLE),
-    )
-    sm = "" if active is None else f", SMs {active:.0f} %"
-    text = f"computing takes {ms(window.stages.compute or 0)} of {ms(window.whole)} ms, {name} {busy:.0f} % busy{sm}"
-    return Finding("compute", share * busy / 100, text, signals)
-
-
-def memory_bandwidth(window: Window) -> Finding | None:
-    """The GPU's memory is what the kernels wait for. GPM alone can tell."""
-    gpu, share = window.gpu, window.share("compute")
-    dram = window.during(gpu.dram) if gpu else None
-    if not window.cuda or gpu is None or dram is None or share is None:
-        return None
-    most = pipe(window)
-    signals = (
-        Signal("DRAM active", dram, "%", at.DRAM_BUSY),
-        Signal("compute share", 100 * share, "%", 100 * at.MOSTLY),
-        Signal("SM active", window.during(gpu.sm_active), "%", at.SM_IDLE),
-    )
-    pipes = f", {most[0]} {most[1]:.0f} %" if most else ""
-    took = ms(window.stages.compute or 0)
-    text = f"computing takes {took} of {ms(window.whole)} ms, the GPU's memory {dram:.0f} % busy{pipes}"
-    return Finding("memory-bandwidth", share * dram / 100, text, signals)
-
-
-def device_bound(window: Window, doubled: float | None) -> Finding | None:
-    """The device computes, and no counter says what for it waits. `doubled`: time per sample of twice the batch ÷ that of this one."""
-    share, gpu = window.share("compute"), window.gpu
-    if not window.cuda or share is None:
-        return None
-    issued = ratio(window.stages.enqueue, window.stages.compute)
-    signals = [
-        Signal("compute share", 100 * share, "%", 100 * at.MOSTLY),
-        Signal("enqueue of compute", None if issued is None else 100 * issued, "%", 100 * at.ENQUEUE, "<="),
-        Signal("GPU utilisation", gpu.util if gpu else None, "%", at.UTIL_BUSY),
-    ]
-    if doubled is not None:
-        signals.append(
-            Signal("time per sample at twice the batch", 100 * doubled, "%", 100 * at.SATURATED_BATCH)
-        )
-    if gpu is not None and gpu.gpm:
-        active = window.during(gpu.sm_active)
-        reason = "neither its pipes nor its memory are full"
-        reason += "" if active is None else f", its SMs {active:.0f} % active"
-    else:
-        reason = "this GPU has no counter that tells what for"
-    took = ms(window.stages.compute or 0)
-    text = f"computing on the GPU takes {took} of {ms(window.whole)} ms; {reason}"
-    return Finding("device-bound", share, text, tuple(signals))
 
 
 def cpu(window: Window) -> Finding | None:
@@ -201,6 +102,10 @@ def cpu(window: Window) -> Finding | None:
             (Signal("compute share", 100 * share, "%", 100 * at.MOSTLY),),
         )
     took = f"computing takes {ms(window.stages.compute or 0)} of {ms(window.whole)} ms"
+    if waits(window):
+        text = f"the call takes {ms(window.stages.compute or 0)} of {ms(window.whole)} ms on {host.worker:.2f} cores: it waits, and does not compute"
+        idle = Signal("worker cores", host.worker, "cores", at.WAITING, "<=")
+        return Finding("cpu", share, text, (Signal("compute share", 100 * share, "%", 100 * at.MOSTLY), idle))
     cores = f"{host.worker:.1f} of {usable:.0f} cores" if host.worker is not None else ""
     first = Signal("compute share", 100 * share, "%", 100 * at.MOSTLY)
     held = Signal(
@@ -228,6 +133,12 @@ def cpu(window: Window) -> Finding | None:
     return Finding(
         "cpu", share, text, (first, Signal("worker cores of its threads", 100 * each, "%", 100 * limit, "<="))
     )
+
+
+def waits(window: Window) -> bool:
+    """A CPU backend is in its call most of the time, and uses next to no core meanwhile: it sleeps, or waits for somebody else."""
+    worker = window.host.worker
+    return not window.cuda and worker is not None and window.busy >= at.UNDER and worker <= at.WAITING
 
 
 def balanced(window: Window) -> Finding | None:

@@ -65,6 +65,21 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What one request asks of the GPU, and the least ns that it takes there: lower bounds, each None where it is not known."""
+
+    flop: float | None = None
+    flop_ns: float | None = None
+    bytes: float | None = None
+    bytes_ns: float | None = None
+    fused_ns: float | None = (
+        None  # of the bytes that were left if everything between products were one kernel
+    )
+    operators: int | None = None  # each with a launch of its own
+    products: int | None = None  # of matrices, and convolutions: what no compiler joins with another
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """Readings of the GPU under test, means over the window; shares are % as NVML gives them, rates bytes/s."""
 
@@ -81,6 +96,7 @@ class Gpu:
     power_limit: float | None = None
     clock: float | None = None  # MHz
     clock_highest: float | None = None  # the most that was seen in this session
+    clock_rated: bool = False  # that is what the GPU itself says its clock could be
     power_capped: float | None = None  # share of the time, 0 to 1, from the exact counters
     thermal_capped: float | None = None
     reasons: int | None = None  # NVML's clock event reasons, newest
@@ -123,6 +139,7 @@ class Window:
     bytes_in: int | None = None  # of one request
     bytes_out: int | None = None
     link: Link = field(default_factory=Link)
+    work: Work = field(default_factory=Work)
     gpu: Gpu | None = None
     host: Host = field(default_factory=Host)
     fallback: str | None = None  # what does not run where it was asked to, in one sentence

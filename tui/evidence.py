@@ -47,6 +47,9 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
         said: Cell = ("beside", "dim")
         if item.threshold is not None:
             limit = f"{_SENSES.get(item.sense, clean(item.sense))} {_value(item.threshold, unit)}"
+        if item.value is None:
+            said = ("not known here", "dim")
+        elif item.threshold is not None:
             agrees = item.value <= item.threshold if item.sense == "<=" else item.value >= item.threshold
             said = ("✓ agrees", "one") if agrees else ("✕ against", "two")
         window = "" if item.window is None else f"{item.window:.1f} s"
@@ -61,8 +64,13 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
     return table(columns, cells, width) if cells else [(("it rests on no reading", "dim"),)]
 
 
-def _value(value: float, unit: str) -> str:
-    return quantity(value, unit) if unit in ("B", "B/s") else f"{number(value)} {unit}".rstrip()
+def _value(value: float | None, unit: str) -> str:
+    """A ratio has no unit: `0.97`, not `0.97 1`."""
+    if value is None:
+        return "–"
+    if unit in ("B", "B/s"):
+        return quantity(value, unit)
+    return number(value) if unit in ("1", "") else f"{number(value)} {unit}"
 
 
 def _advice(advice: Mapping[str, object], width: int) -> list[Row]:

@@ -41,8 +41,8 @@ class FakeCuda:
         return call
 
     def copies(self) -> list[str]:
-        """The copies since the last time, as "in" and "out"."""
-        found = ["in" if "HtoD" in name else "out" for name in self.log if "Memcpy" in name]
+        """The copies over the link since the last time, as "in" and "out"."""
+        found = ["in" if "HtoD" in name else "out" for name in self.log if "HtoD" in name or "DtoH" in name]
         self.log.clear()
         return found
 
@@ -64,7 +64,7 @@ class FakeCuda:
         text.value = b"Fake GPU"
 
     def _cuDeviceGetAttribute(self, number: Any, attribute: int, handle: Any) -> None:
-        number._obj.value = {75: 9, 76: 0}[attribute]
+        number._obj.value = {13: 1_980_000, 16: 132, 38: 50 << 20, 75: 9, 76: 0}[attribute]
 
     def _cuDevicePrimaryCtxRetain(self, context: Any, handle: Any) -> None:
         context._obj.value = 7
@@ -127,6 +127,10 @@ class FakeCuda:
 
     def _cuMemcpyDtoHAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
         self.course.append(("out", stream.value or 0, 0))
+        ctypes.memmove(target.value, source.value, size.value)
+
+    def _cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> None:
+        self.course.append(("within", stream.value or 0, 0))
         ctypes.memmove(target.value, source.value, size.value)
 
     def _number(self) -> int:

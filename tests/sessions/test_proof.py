@@ -145,7 +145,6 @@ def test_an_advice_that_no_action_follows_is_refused() -> None:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short blocks, and an advice that does not depend on what else this machine does just now."""
     monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
-    monkeypatch.setattr(proof, "Proof", functools.partial(Proof, terms=Terms(2, 0.3, "5x")))
     monkeypatch.setattr(proof, "first_advice", lambda result: TWICE)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from infertop.telemetry.verdict_window import Choice, Gpu, Host, Link, Stages, Window
+from infertop.telemetry.verdict_window import Choice, Gpu, Host, Link, Stages, Window, Work
 
 MS = 1e6
 GB = 1e9
@@ -127,21 +127,59 @@ def _full_link(m: Machine) -> Window:
 def _launch(m: Machine) -> Window:
     stages = {"host": 0.0, "h2d": 0.02, "compute": 1.6, "d2h": 0.02, "gap": 0.05, "enqueue": 1.55}
     choice = Choice("torch-eager", "fp32", 1, "pageable")
-    return window(
-        m, stages, {"util": 70.0, "sm_active": 9.0, "fp32": 3.0, "dram": 4.0, "power": 0.22}, choice=choice
-    )
+    gpu = {"util": 70.0, "sm_active": 9.0, "fp32": 3.0, "dram": 4.0, "power": 0.22}
+    return window(m, stages, gpu, choice=choice, work=Work(operators=180, products=60))
+
+
+def _launch_uncounted(m: Machine) -> Window:
+    """A runtime whose operators nobody counts, before the power's limit was read."""
+    base = _launch(m)
+    assert base.gpu is not None
+    return replace(base, work=Work(), gpu=replace(base.gpu, power_limit=None, util=30.0))
+
+
+def _own_code(m: Machine) -> Window:
+    """Python prepares features inside `forward`: long for each of a few operators."""
+    stages = {"host": 0.0, "h2d": 0.02, "compute": 5.0, "d2h": 0.02, "gap": 0.05, "enqueue": 4.9}
+    gpu = {"util": 1.0, "sm_active": 0.2, "fp32": 0.1, "dram": 0.1, "power": 0.17}
+    return window(m, stages, gpu, work=Work(operators=5, products=1))
 
 
 def _compute(m: Machine) -> Window:
     stages = {"host": 0.0, "h2d": 0.1, "compute": 8.0, "d2h": 0.1, "gap": 0.1, "enqueue": 0.1}
     choice = Choice("torch-eager", "fp16", 8, "pageable")
     gpu = {"util": 98.0, "sm_active": 93.0, "tensor": 81.0, "fp16": 3.0, "dram": 31.0, "power": 0.9}
-    return window(m, stages, gpu, choice=choice, floats="float16")
+    took = 8.0 * MS * m.speed
+    work = Work(
+        flop=1e12,
+        flop_ns=0.62 * took,
+        bytes=3e8,
+        bytes_ns=0.1 * took,
+        fused_ns=0.1 * took,
+        operators=16,
+        products=8,
+    )
+    return window(m, stages, gpu, choice=choice, floats="float16", work=work)
+
+
+def _compute_uncounted(m: Machine) -> Window:
+    return replace(_compute(m), work=Work())
 
 
 def _memory(m: Machine) -> Window:
     stages = {"host": 0.0, "h2d": 0.2, "compute": 8.0, "d2h": 0.2, "gap": 0.1, "enqueue": 0.3}
-    return window(m, stages, {"util": 98.0, "sm_active": 92.0, "fp32": 8.0, "dram": 83.0, "power": 0.75})
+    took = 8.0 * MS * m.speed
+    work = Work(
+        flop=1e9,
+        flop_ns=0.01 * took,
+        bytes=2e10,
+        bytes_ns=0.85 * took,
+        fused_ns=0.1 * took,
+        operators=9,
+        products=1,
+    )
+    gpu = {"util": 98.0, "sm_active": 92.0, "fp32": 8.0, "dram": 83.0, "power": 0.75}
+    return window(m, stages, gpu, work=work)
 
 
 def _device(m: Machine) -> Window:
@@ -169,6 +207,13 @@ def _capped(m: Machine) -> Window:
     return replace(
         base, gpu=replace(base.gpu, clock=0.7 * m.clock, power=m.limit, power_capped=0.9, reasons=0x4)
     )
+
+
+def _capped_from_the_start(m: Machine) -> Window:
+    """It was never seen at another clock, and does not say what its clock could be."""
+    base = _capped(m)
+    assert base.gpu is not None
+    return replace(base, gpu=replace(base.gpu, clock_highest=base.gpu.clock))
 
 
 def _hot(m: Machine) -> Window:
@@ -263,12 +308,16 @@ CASES: dict[str, tuple[str, Callable[[Machine], Window], str | None]] = {
     "large output, pageable": ("transfer-d2h", _slow_out, "transfer-d2h"),
     "input at the link's rate": ("transfer-h2d", _full_link, "transfer-h2d"),
     "batch 1, eager": ("launch", _launch, "launch"),
-    "large matmul, fp16": ("compute", _compute, "device-bound"),
-    "element-wise": ("memory-bandwidth", _memory, "device-bound"),
+    "operators that nobody counts": ("launch", _launch_uncounted, "launch"),
+    "large matmul, fp16": ("compute", _compute, "compute"),
+    "large matmul, not counted": ("compute", _compute_uncounted, "device-bound"),
+    "element-wise": ("memory-bandwidth", _memory, "memory-bandwidth"),
     "kernels that fill a third": ("device-bound", _device, "device-bound"),
     "input prepared on the host": ("host", _host, "host"),
     "Python between the steps": ("host", _between, "host"),
+    "Python inside the model": ("host", _own_code, "host"),
     "power cap": ("throttled-power", _capped, "throttled-power"),
+    "power cap from the start": ("throttled-power", _capped_from_the_start, "throttled-power"),
     "too hot": ("throttled-thermal", _hot, "throttled-thermal"),
     "neighbour from before": ("contended", _contended, "contended"),
     "neighbour that came": ("contended", _beside, "contended"),

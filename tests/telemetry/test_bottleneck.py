@@ -6,11 +6,21 @@ import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from infertop.telemetry.bottleneck import KINDS, SIGNALS, Steady, Verdict, diagnose, table
-from infertop.telemetry.verdict_window import Choice, Gpu, Host, Link, Stages, Tried, Window
-from infertop.tests.telemetry.scripted import CASES, H100, MACHINES, RTX4050, Machine, expected, jittered
+from infertop.telemetry.verdict_window import Choice, Gpu, Host, Link, Stages, Tried, Window, Work
+from infertop.tests.telemetry.scripted import (
+    CASES,
+    H100,
+    MACHINES,
+    RTX4050,
+    Machine,
+    expected,
+    jittered,
+    on_cpu,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "verdicts.md"
 
@@ -120,6 +130,93 @@ def test_a_spinning_core_alone_is_no_launch_bottleneck() -> None:
     verdict = diagnose(hard_at_work)
     assert verdict.kind == "unclear"
     assert verdict.text == "launch is possible, but power of its limit is 91.7 %"
+
+
+def test_a_clock_that_is_whole_is_not_throttled_whatever_the_counter_says() -> None:
+    """Where the GPU says what its clock could be, a cap that costs nothing is no verdict."""
+    window = CASES["power cap from the start"][1](H100)
+    assert window.gpu is not None
+    assert diagnose(window).text.startswith("the power limit holds the GPU at 1386 MHz for 90 % of the time")
+    rated = replace(window.gpu, clock_rated=True)
+    assert diagnose(replace(window, gpu=rated)).kind == "compute"
+    held = replace(rated, clock_highest=1980.0)
+    assert diagnose(replace(window, gpu=held)).text.startswith(
+        "the power limit holds the GPU at 1386 of 1980 MHz"
+    )
+
+
+def test_without_the_exact_counter_the_clock_has_to_be_down() -> None:
+    window = CASES["power cap"][1](RTX4050)
+    assert window.gpu is not None
+    uncounted = replace(window, gpu=replace(window.gpu, power_capped=None, thermal_capped=None))
+    verdict = diagnose(uncounted)
+    assert verdict.kind == "throttled-power"
+    assert verdict.evidence[0].name == "clock held down"
+    start = replace(uncounted, gpu=replace(uncounted.gpu or Gpu(), clock_highest=0.7 * RTX4050.clock))
+    assert diagnose(start).kind != "throttled-power"
+
+
+def test_without_gpm_the_peaks_say_how_near_the_request_comes() -> None:
+    compute = diagnose(CASES["large matmul, fp16"][1](RTX4050))
+    assert compute.text == "computing takes 12 of 12.4 ms at 83.3 TFLOP/s, 62 % of its peak"
+    memory = diagnose(CASES["element-wise"][1](RTX4050))
+    assert "at 1 667 GB/s, 85 % of what a copy within the GPU's memory reaches" in memory.text
+    assert memory.advice is not None
+    assert (memory.advice.value, memory.advice.most) == ("torch-compile", True)
+    assert memory.advice.text == "torch-compile: at most −9 ms, 71 %, if all between products is one kernel"
+    far = replace(
+        CASES["large matmul, fp16"][1](RTX4050), work=Work(flop=1e11, flop_ns=1e6, bytes=1e9, bytes_ns=2e6)
+    )
+    assert diagnose(far).kind == "device-bound"
+    assert diagnose(far).text.endswith("its arithmetic is at 8 %, its memory at 17 % of the peak")
+
+
+def test_a_model_that_waits_for_the_gpu_within_its_call_is_not_its_own_code() -> None:
+    """Few operators that take long may be Python, or a model that reads results back: the busy GPU tells them apart."""
+    window = CASES["Python inside the model"][1](H100)
+    assert diagnose(window).text.startswith(
+        "the model's own code keeps the host busy for 4.9 of 5 ms of compute, for 5 operators"
+    )
+    assert window.gpu is not None
+    busy = replace(window, gpu=replace(window.gpu, util=99.0, sm_active=90.0))
+    assert diagnose(busy).kind == "device-bound"
+
+
+def test_predictions_are_bounds_that_say_what_they_assume() -> None:
+    def told(case: str, machine: Machine = H100, **usable: Any) -> str:
+        advice = diagnose(CASES[case][1](machine), **usable).advice
+        return advice.text if advice else ""
+
+    # 60 products of 2 µs stay; the SMs' 9.6 % of compute would be more and stays too.
+    assert (
+        told("batch 1, eager")
+        == "torch-compile: at most −1.44 ms, 85 %, if only 60 products are left to launch"
+    )
+    assert told("operators that nobody counts") == "torch-compile: what it gains cannot be told before"
+    without = {"usable": {"torch-eager"}}
+    assert (
+        told("batch 1, eager", **without)
+        == "batch 2: about −0.8 ms a sample, 47 %, if issuing stays the same"
+    )
+    assert (
+        told("kernels that fill a third", **without)
+        == "batch 64: at most −0.0464 ms a sample, 42 %, SMs 42 % active"
+    )
+    assert (
+        told("kernels that fill a third", RTX4050, **without)
+        == "batch 64: what it gains cannot be told before"
+    )
+
+
+def test_a_cpu_backend_that_uses_no_core_waits() -> None:
+    verdict = diagnose(on_cpu(H100, 0.03, threads=1))
+    assert verdict.kind == "cpu"
+    assert verdict.text == "the call takes 4 of 4.05 ms on 0.03 cores: it waits, and does not compute"
+    assert verdict.advice is not None
+    assert verdict.advice.action == "", "neither threads nor a larger batch help who waits"
+    assert diagnose(on_cpu(H100, 0.9, threads=1)).text.startswith(
+        "computing takes 4 of 4.05 ms on 0.9 of 1 cores"
+    )
 
 
 def test_nothing_is_named_by_one_signal() -> None:
