@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends.errors import MeasureError
 from ..telemetry.stability import grade, window_medians
-from ..telemetry.statistics import MIN_BLOCKS, run_intervals, throughput_bootstrap
+from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
 from . import response, tokens
 from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
@@ -61,16 +61,14 @@ def measured(runner: Runner, around: Surroundings) -> Result:
             "status": "fallback",
             "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix},
         }
-    opened = response.fields(measurement, runner.unserved, facts.configuration.options.seed)
+    opened = response.fields(measurement, runner.unserved)
     if runner.trials is not None:
         unbounded = (opened.get("open_loop") or {}).get("unbounded")
         result["slo"] = runner.trials.search.result(measurement.response, unbounded)
     if not measurement.requests:
         return result
     samples = measurement.requests * (facts.configuration.batch or 1)
-    method, intervals = run_intervals(
-        measurement.seconds, list(QUANTILES.values()), facts.configuration.options.seed
-    )
+    method, intervals = run_intervals(measurement.seconds, list(QUANTILES.values()))
     service = measurement.service
     means = around.readings.means()
     seconds = measurement.measured_s
@@ -110,5 +108,4 @@ def _throughput(runner: Runner) -> list[float] | None:
     if len(blocks) < MIN_BLOCKS:
         return None
     batch = runner.facts.configuration.batch or 1
-    seed = runner.facts.configuration.options.seed
-    return list(throughput_bootstrap([n * batch for n, _ in blocks], [s for _, s in blocks], seed))
+    return list(rate_interval([n * batch for n, _ in blocks], [s for _, s in blocks]))

@@ -14,7 +14,7 @@ UNSERVED_SHARE = 0.01
 """Where more of the arrivals than this were never served, those are the slowest hundredth: p99 would be a guess."""
 
 
-def fields(measurement: Measurement, unserved: int, seed: int) -> Result:
+def fields(measurement: Measurement, unserved: int) -> Result:
     """`response_ms` and its kin, and `open_loop`; nothing in a closed loop. `unserved` arrivals were given up at the end."""
     backlog = measurement.backlog
     if backlog is None or not measurement.requests:
@@ -33,7 +33,7 @@ def fields(measurement: Measurement, unserved: int, seed: int) -> Result:
     response = measurement.response
     if reason is not None or not response.n:
         return found
-    _, intervals = run_intervals(measurement.response_seconds, list(QUANTILES.values()), seed)
+    _, intervals = run_intervals(measurement.response_seconds, list(QUANTILES.values()))
     return found | {
         "response_ms": latency(response),
         "response_ci95_ms": milliseconds(intervals),

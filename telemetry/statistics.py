@@ -1,33 +1,41 @@
-"""How sure a quantile or a rate is: order statistics within a run, a bootstrap over its seconds, spread
-between repeats.
+"""How sure a quantile or a rate is: order statistics within a run, a t interval over its seconds, spread between
+repeats.
 
-Nothing here assumes a distribution of latencies. Order statistics do assume independent requests; real ones
-are correlated in time, which is why a finished run is judged by resampling whole seconds.
+Nothing here assumes a distribution of latencies. Order statistics do assume independent requests; real ones are
+correlated in time, which is why a finished run is judged by how its seconds differ. docs/statistics.md says how often
+each interval holds, and how far it falls short where requests are correlated.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from .histogram import Counts, Histogram, lowest_of, value_of
+from .histogram import Counts, lowest_of, value_of
 
 if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-MIN_BLOCKS = 10
-"""Fewer whole seconds than this say too little of how seconds differ: order statistics serve then."""
+MIN_BLOCKS = 5
+"""Fewer seconds than this say too little of how seconds differ: order statistics serve then."""
+
+MIN_OUTSIDE = 10
+"""Where fewer requests than this lie beyond a quantile, most seconds have one or none: order statistics serve for it."""
 
 _EXACT_BELOW = 100_000  # requests; the normal approximation is within one rank above
 
 Bounds = tuple[int | None, int | None]
 """Lower and upper end, ns; None where the requests are too few for that end."""
+
+Ranks = tuple[float | None, float | None]
+"""1-based ranks of sorted values; one between two ranks stands for the value between theirs."""
 
 
 class Compactable(Protocol):
@@ -36,19 +44,12 @@ class Compactable(Protocol):
     def compact(self) -> Counts: ...
 
 
-def _binomial_quantiles(n: int, p: float, probabilities: tuple[float, float]) -> tuple[int, int]:
-    """The smallest k with P(X ≤ k) ≥ each probability, X ~ Binomial(n, p), for rising probabilities.
+def _cumulative(n: int, p: float) -> tuple[int, NDArray[np.float64]]:
+    """(k₀, P(X ≤ k₀ + i) for i = 0, 1, …) of X ~ Binomial(n, p), twelve deviations around its mean.
 
-    Exact up to 100,000, from log-gamma at one place and the ratio of neighbouring terms; above, the normal
-    quantile with the first Cornish-Fisher term for skewness.
+    From log-gamma at one place and the ratio of neighbouring terms.
     """
     mean, deviation = n * p, math.sqrt(n * p * (1 - p))
-    if n > _EXACT_BELOW:
-        low, high = (
-            math.ceil(mean + deviation * z + (z * z - 1) * (1 - 2 * p) / 6 - 0.5)
-            for z in map(NormalDist().inv_cdf, probabilities)
-        )
-        return max(low, 0), min(high, n)
     first = max(math.floor(mean - 12 * deviation - 40), 0)
     last = min(math.ceil(mean + 12 * deviation + 40), n)
     k = np.arange(first, last)
@@ -60,125 +61,183 @@ def _binomial_quantiles(n: int, p: float, probabilities: tuple[float, float]) ->
         + (n - first) * math.log1p(-p)
     )
     steps = np.log((n - k) / (k + 1.0)) + math.log(p / (1 - p))
-    cumulative = np.cumsum(np.exp(start + np.concatenate(([0.0], np.cumsum(steps)))))
-    found = np.searchsorted(cumulative, np.array(probabilities) - 1e-12)
-    return first + int(found[0]), min(first + int(found[1]), n)
+    return first, np.cumsum(np.exp(start + np.concatenate(([0.0], np.cumsum(steps)))))
+
+
+def _lower_rank(n: int, q: float, error: float) -> float | None:
+    """The rank whose value is above the `q` quantile with probability `error`; None where even the first is too often.
+
+    Between two ranks by Nyblom's interpolation (Statistics & Probability Letters 14, 1992), whose coverage is within some
+    thousandths of what is asked whatever the distribution; whole ranks alone would hold too often. Above 100,000 values
+    the normal quantile with the first Cornish-Fisher term for skewness.
+    """
+    if n > _EXACT_BELOW:
+        z = NormalDist().inv_cdf(error)
+        return n * q + math.sqrt(n * q * (1 - q)) * z + (z * z - 1) * (1 - 2 * q) / 6 + 0.5
+    first, cumulative = _cumulative(n, q)
+    place = int(np.searchsorted(cumulative, error, side="right"))  # P(X ≤ rank − 1) ≤ error < P(X ≤ rank)
+    rank = first + place
+    if rank < 1:
+        return None
+    below, above = float(cumulative[place - 1]) if place else 0.0, float(cumulative[place])
+    # Where not one value is to be expected beyond the quantile, the last ones lie too far apart for a value between them.
+    if n * (1 - q) < 1 or rank >= n - 1 or error <= below:
+        return float(rank)
+    weight = rank * (1 - q) / ((n - rank) * q) * (above - error) / (error - below)
+    return rank + 1 / (1 + weight)
 
 
 @functools.lru_cache(maxsize=4096)
-def rank_interval(n: int, q: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
-    """The 1-based ranks of `n` sorted values between which the `q` quantile lies with at least `confidence`.
+def rank_interval(n: int, q: float, confidence: float = CONFIDENCE) -> Ranks:
+    """The ranks of `n` sorted values between which the `q` quantile lies with `confidence`, half of the error on each side.
 
-    Distribution-free: the ranks are binomial quantiles at each half of the error, the upper one plus 1. None
-    where no value is extreme enough: at 95 % p50 needs 6 values for both ends, p99 368, p99.9 3,688.
+    Distribution-free, for independent values. None where no value is extreme enough: at 95 % p50 needs 6 values for both
+    ends, p99 368, p99.9 3,688; all of the error is then on the side of the other end.
     """
     if not 0 < q < 1:
         raise ValueError(f"a quantile lies between 0 and 1, not at {q}")
     if n < 1:
         return None, None
-    tail = (1 - confidence) / 2
-    low, high = _binomial_quantiles(n, q, (tail, 1 - tail))
-    return low if low >= 1 else None, high + 1 if high + 1 <= n else None
+    error = 1 - confidence
+
+    def ends(error: float) -> Ranks:
+        upper = _lower_rank(n, 1 - q, error)  # the same question, counted from above
+        return _lower_rank(n, q, error), None if upper is None else n + 1 - upper
+
+    low, high = ends(error / 2)
+    if low is None or high is None:
+        single = ends(error)
+        return None if low is None else single[0], None if high is None else single[1]
+    return low, high
 
 
-def quantile_interval(histogram: Histogram, q: float, confidence: float = CONFIDENCE) -> Bounds:
-    """The interval of a quantile within this run, ns, from order statistics; None as in `rank_interval`.
+class _Sorted:
+    """The sorted values of a run, by rank, as its compact counts tell them."""
 
-    An end is the outer edge of the bucket that holds its rank, so that the rounding of the histogram is
-    inside.
-    """
-    low, high = rank_interval(histogram.n, q, confidence)
-    ranks = [rank for rank in (low, high) if rank is not None]
-    indices = iter(histogram.indices_at_ranks(ranks))
-    return (
-        None if low is None else lowest_of(next(indices)),
-        None if high is None else value_of(next(indices)),
-    )
+    def __init__(self, counts: Counts) -> None:
+        self._index = counts.index
+        self._summed = np.cumsum(counts.count)
 
+    @property
+    def n(self) -> int:
+        return int(self._summed[-1]) if len(self._summed) else 0
 
-def _weights(blocks: int, resamples: int, seed: int) -> NDArray[np.float64]:
-    """How often each block is drawn in each resample, shape (resamples, blocks)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(blocks, np.full(blocks, 1 / blocks), size=resamples).astype(np.float64)
+    def split(self, q: float) -> tuple[int, float]:
+        """(the index of the bucket that holds the `q` quantile, the part of it that lies below)."""
+        place = int(np.searchsorted(self._summed, q * self.n))
+        before = int(self._summed[place - 1]) if place else 0
+        return int(self._index[place]), (q * self.n - before) / (int(self._summed[place]) - before)
 
-
-def block_bootstrap(
-    seconds: Sequence[Compactable],
-    qs: Sequence[float],
-    seed: int,
-    resamples: int = 1000,
-    confidence: float = CONFIDENCE,
-) -> dict[float, Bounds]:
-    """The interval of each quantile, ns, by drawing whole seconds anew (percentile bootstrap).
-
-    Seconds keep what happens within them together, so that correlated requests do not look like independent
-    ones. An end is None where the run has too few requests for that quantile (`rank_interval`): what was
-    never seen cannot be drawn. Raises ValueError without any request.
-    """
-    blocks = [second.compact() for second in seconds]
-    blocks = [block for block in blocks if len(block.index)]
-    if not blocks:
-        raise ValueError("there is no request to draw from")
-    index = np.unique(np.concatenate([block.index for block in blocks]))
-    # Summing along the values first makes each resample's cumulative counts one row of a matrix product.
-    cumulative = np.zeros((len(blocks), len(index)))
-    for counts, block in zip(cumulative, blocks, strict=True):
-        counts[np.searchsorted(index, block.index)] = block.count
-    np.cumsum(cumulative, axis=1, out=cumulative)
-    weights = _weights(len(blocks), resamples, seed)
-    places = np.empty((len(qs), resamples), np.int64)
-    for first in range(0, resamples, 100):  # 100 resamples at once bound the memory
-        drawn = weights[first : first + 100] @ cumulative
-        for row, q in zip(places, qs, strict=True):
-            # HdrHistogram's rank, as `target_rank` gives it for one n
-            rank = np.maximum(np.floor(q * 100.0 * drawn[:, -1:] / 100 + 0.5), 1.0)
-            row[first : first + 100] = np.count_nonzero(drawn < rank, axis=1)
-    tail = (1 - confidence) / 2
-    n = int(cumulative[:, -1].sum())
-    result: dict[float, Bounds] = {}
-    for row, q in zip(places, qs, strict=True):
-        low, high = rank_interval(n, q, confidence)
-        ends = np.quantile(row, (tail, 1 - tail), method="inverted_cdf")
-        result[q] = (
-            None if low is None else lowest_of(int(index[int(ends[0])])),
-            None if high is None else value_of(int(index[int(ends[1])])),
+    def between(self, ranks: Ranks) -> Bounds:
+        """The values, ns, at an interval's ranks: the outer edges of their buckets, so that the histogram's rounding is inside."""
+        low, high = ranks
+        return (
+            None if low is None else math.floor(self._at(low, lowest_of)),
+            None if high is None else math.ceil(self._at(high, value_of)),
         )
-    return result
+
+    def _at(self, rank: float, edge: Callable[[int], int]) -> float:
+        share = rank - math.floor(rank)
+        places = np.searchsorted(self._summed, (math.floor(rank), math.ceil(rank)))
+        here, there = (edge(int(self._index[place])) for place in places)
+        return here + share * (there - here)
 
 
-def throughput_bootstrap(
-    samples: Sequence[float],
-    durations: Sequence[float],
-    seed: int,
-    resamples: int = 1000,
-    confidence: float = CONFIDENCE,
-) -> tuple[float, float]:
-    """The interval of samples ÷ time, by drawing the same seconds anew; `durations` in s, 1 but for the last.
+def quantile_interval(histogram: Compactable, q: float, confidence: float = CONFIDENCE) -> Bounds:
+    """The interval of a quantile within this run, ns, from order statistics; None as in `rank_interval`."""
+    values = _Sorted(histogram.compact())
+    return values.between(rank_interval(values.n, q, confidence))
 
-    Raises ValueError where the two differ in length, or are empty.
+
+def weighted_interval(
+    values: NDArray[np.float64], weights: NDArray[np.float64], confidence: float = CONFIDENCE
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(mean, half the width of its interval) of blocks' values along the last axis, each with the weight of its size.
+
+    A value is a block's sum divided by its size, so that its variance falls with the size: then the weighted mean is the
+    sum of all ÷ the size of all, and Student's t holds with one degree of freedom less than there are blocks.
     """
-    if len(samples) != len(durations) or not samples:
-        raise ValueError("throughput needs as many durations as counts, and at least one")
-    weights = _weights(len(samples), resamples, seed)
-    rates = (weights @ np.asarray(samples, np.float64)) / (weights @ np.asarray(durations, np.float64))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(rates, (tail, 1 - tail))
-    return float(low), float(high)
+    total, blocks = weights.sum(-1), values.shape[-1]
+    mean = (weights * values).sum(-1) / total
+    squares = (weights * (values - mean[..., None]) ** 2).sum(-1)
+    return mean, student_t(confidence, blocks - 1) * np.sqrt(squares / (blocks - 1) / total)
 
 
-def run_intervals(
-    seconds: Sequence[Compactable], qs: Sequence[float], seed: int
-) -> tuple[str, dict[float, Bounds]]:
+def rate_interval(
+    samples: Sequence[float], durations: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """The interval of samples ÷ time from the blocks' own rates; `durations` in s.
+
+    Raises ValueError where the two differ in length, or are fewer than two.
+    """
+    if len(samples) != len(durations) or len(samples) < 2:
+        raise ValueError("a rate's interval needs as many durations as counts, and at least two")
+    sizes = np.asarray(durations, np.float64)
+    mean, half = weighted_interval(np.asarray(samples, np.float64) / sizes, sizes, confidence)
+    return max(float(mean - half), 0.0), float(mean + half)
+
+
+def run_intervals(seconds: Sequence[Compactable], qs: Sequence[float]) -> tuple[str, dict[float, Bounds]]:
     """A finished run's `ci_method` and the interval of each quantile, ns.
 
-    The bootstrap over seconds where there are at least MIN_BLOCKS of them with requests, else order
-    statistics.
+    Woodruff's interval (Journal of the American Statistical Association 47, 1952) with the seconds as its clusters: how
+    the share of requests below the quantile differs from second to second says how sure that share is, and the ranks that
+    far from it give the values. Correlation within a second makes seconds differ more, and so is in it. Order statistics
+    where there are fewer than MIN_BLOCKS seconds with requests, and for the quantiles beyond which there are fewer than
+    MIN_OUTSIDE requests.
     """
     blocks = [block for block in (second.compact() for second in seconds) if len(block.index)]
-    if len(blocks) >= MIN_BLOCKS:
-        return f"block bootstrap over {len(blocks)} seconds", block_bootstrap(blocks, qs, seed)
-    whole = Histogram.of(blocks)
-    return "order statistics within this run", {q: quantile_interval(whole, q) for q in qs}
+    parts = _Parts.of(blocks)
+    values = _Sorted(parts.whole())
+    apart = [q for q in qs if len(blocks) < MIN_BLOCKS or values.n * min(q, 1 - q) < MIN_OUTSIDE]
+    found = {
+        q: values.between(rank_interval(values.n, q) if q in apart else _block_ranks(parts, values, q))
+        for q in qs
+    }
+    if len(apart) == len(qs):
+        return "order statistics within this run", found
+    named = f"; order statistics for {', '.join(f'p{100 * q:g}' for q in apart)}" if apart else ""
+    return f"t interval over {len(blocks)} seconds (Woodruff){named}", found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Parts:
+    """The counts of several blocks one behind the other: index, count and the number of the block, all of one shape."""
+
+    index: NDArray[np.int64]
+    count: NDArray[np.int64]
+    block: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, blocks: Sequence[Counts]) -> _Parts:
+        blocks = blocks or [Counts.nothing()]
+        lengths = [len(block.index) for block in blocks]
+        return cls(
+            np.concatenate([block.index for block in blocks]),
+            np.concatenate([block.count for block in blocks]),
+            np.repeat(np.arange(len(blocks)), lengths),
+        )
+
+    def whole(self) -> Counts:
+        index, places = np.unique(self.index, return_inverse=True)
+        return Counts(index, np.bincount(places, self.count, len(index)).astype(np.int64))
+
+    def below(self, index: int, part: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(how many of each block's values lie below `index`, and this part of those on it; how many it has)."""
+        taken = np.where(self.index < index, 1.0, np.where(self.index == index, part, 0.0))
+        return np.bincount(self.block, self.count * taken), np.bincount(self.block, self.count)
+
+
+def _block_ranks(parts: _Parts, values: _Sorted, q: float) -> Ranks:
+    """The ranks of Woodruff's interval. Of the bucket that holds the quantile as large a part lies below it as makes the
+    share of all requests `q`."""
+    below, sizes = parts.below(*values.split(q))
+    _, half = weighted_interval(below / sizes, sizes)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    # Half a rank for counts being whole, and the skewness of a binomial by the first Cornish-Fisher term.
+    middle = values.n * q + 0.5 + (z * z - 1) * (1 - 2 * q) / 6
+    # What was never seen is no end: where a second alone decides, the slowest request is the most that can be said.
+    return max(middle - values.n * float(half), 1.0), min(middle + values.n * float(half), values.n)
 
 
 def _student_inside(t: float, degrees: int) -> float:
@@ -199,6 +258,7 @@ def _student_inside(t: float, degrees: int) -> float:
     return 2 / math.pi * (angle + sine * total)
 
 
+@functools.lru_cache(maxsize=256)
 def student_t(confidence: float, degrees: int) -> float:
     """The t with P(|T| < t) = confidence, for whole degrees of freedom from 1, by bisection of the closed
     form.

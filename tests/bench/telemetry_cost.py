@@ -12,7 +12,7 @@ from infertop.telemetry.host import HostSource
 from infertop.telemetry.metrics import SECOND, Source
 from infertop.telemetry.nvml_source import NvmlSource
 from infertop.telemetry.sampler import Sampler
-from infertop.telemetry.statistics import block_bootstrap, rank_interval
+from infertop.telemetry.statistics import rank_interval, run_intervals
 
 from ._budgets import Budget, table
 
@@ -51,7 +51,7 @@ def histograms() -> None:
         ("a new histogram", Histogram),
         ("add", lambda: histogram.copy().add(histogram)),
         ("ranks of an interval, n = 90,000", lambda: rank_interval.__wrapped__(90_000, 0.5)),
-        ("bootstrap, 1,000 × 120 seconds", lambda: block_bootstrap(seconds, QUANTILES, 0)),
+        ("intervals of a run of 120 seconds", lambda: run_intervals(seconds, QUANTILES)),
     ):
         print(f"{words:34}{1e6 * spent(action):10.1f}")
 
