@@ -1,0 +1,83 @@
+"""Pipelined throughput on a GPU beside 1 ÷ the longest stage: copies overlap compute, so that the longest alone should decide.
+
+ResNet18, batch 32, on both pinned data paths; the stages are the means of the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from infertop.telemetry.nvml import Nvml
+
+from ._budgets import Budget, table
+
+BATCH = 32
+DEPTH = 4
+"""In flight: one in each of host, h2d, compute and d2h."""
+
+SECONDS = 5
+BACKENDS = "torch-eager,onnxruntime-cuda"
+STAGES = ("host", "h2d", "compute", "d2h")
+LOST = 5.0
+"""Of the longest stage's rate, %."""
+
+
+def results(model: str, words: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of `infertop run`, what could not be measured among them."""
+    command = [
+        sys.executable, "-m", "infertop", "run", model, *words, "--batch", str(BATCH), "--load", f"pipelined:{DEPTH}", "--warmup", "2s",
+        "--duration", f"{SECONDS}s", "--no-agreement", "--no-record", "--json", "-",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if not done.stdout:
+        raise SystemExit(f"{' '.join(command[2:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    found: list[dict[str, Any]] = json.loads(done.stdout)["results"]
+    return found
+
+
+def longest(result: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The longest stage and its mean, ms; None where nothing was measured."""
+    stages = {name: (result["stages_ms"] or {}).get(name) for name in STAGES}
+    known = [(name, float(stage["mean"])) for name, stage in stages.items() if stage]
+    return max(known, key=lambda stage: stage[1], default=None)
+
+
+def report(found: Sequence[Mapping[str, Any]]) -> None:
+    """Prints one row a result, and the budgets."""
+    budgets = []
+    for result in found:
+        name = " ".join(result[key] for key in ("backend", "precision", "data_path"))
+        stage = longest(result)
+        if result["status"] != "ok" or stage is None:
+            print(
+                f"{name:44}  {result['status']}: {(result['error'] or {}).get('message', 'nothing was measured')}"
+            )
+            budgets.append(Budget(f"lost, {name}", None, LOST, "%"))
+            continue
+        share = result["throughput"] / BATCH * stage[1] / 1e3
+        means = "  ".join(
+            f"{key} {result['stages_ms'][key]['mean']:.3f}" for key in STAGES if result["stages_ms"].get(key)
+        )
+        print(
+            f"{name:44}  {result['throughput']:8,.0f}/s × {stage[0]} {stage[1]:.3f} ms = {share:.3f} (budget 0.95)   "
+            f"{means} ms, {result['stage_n']} timed, {result['stability']}"
+        )
+        budgets.append(Budget(f"lost, {name}", 100 * (1 - share), LOST, "%"))
+    table(budgets)
+
+
+def main() -> None:
+    """Measures both backends, precisions and data paths in one session."""
+    if reason := Nvml().reason():
+        print(f"not measured: {reason}")
+        return
+    words = ["--backend", BACKENDS, "--precision", "fp32,tf32", "--data-path", "pinned,pinned-ready"]
+    report(results("resnet18", words))
+
+
+if __name__ == "__main__":
+    main()
