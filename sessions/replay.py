@@ -14,6 +14,7 @@ from .history import SECOND
 from .records import End, Event, Run, Tick, Verdict
 from .runs import UNKNOWN
 from .session import HISTORY_S, Session
+from .standing import Standing, standing
 from .state import SessionState
 from .texts import cleaned, line
 from .view import View
@@ -310,11 +311,12 @@ def _run_mark(t: int, run: Run) -> Mark:
 
 
 def _verdict_marks(verdicts: Sequence[tuple[int, Verdict]]) -> list[Mark]:
-    """Where a verdict differs from the one before it, whichever run that was of."""
+    """Where another verdict stands than before."""
+    stood: Standing | None = None
     found: list[Mark] = []
-    stands = ""
     for t, verdict in verdicts:
-        if verdict.kind != stands:
-            stands = verdict.kind
-            found.append(Mark(t, "verdict", cleaned(verdict).kind, run=verdict.run))
+        begins = standing(stood, t, verdict)
+        if begins is not None:
+            stood = begins
+            found.append(Mark(t, "verdict", begins.kind, run=begins.run))
     return found

@@ -11,11 +11,14 @@ import numpy as np
 from .history import HistoryRing, Row
 from .records import Clock, End, Event, Fault, Header, Key, Record, Run, Tick, Verdict
 from .runs import RunState, merged, same_configuration
+from .standing import Standing, standing
 from .texts import cleaned
 from .view import BackendView, RunView, View
 
 RUNS = 64
 EVENTS = 200
+STANDINGS = 128
+"""The most changes of the verdict that are kept."""
 METRICS = 4096
 """The most metrics of a table that are followed."""
 
@@ -49,6 +52,7 @@ class SessionState:
         self._events: deque[Event] = deque(maxlen=EVENTS)
         self._backends: tuple[BackendView, ...] = ()
         self._verdict: Verdict | None = None
+        self._standings: deque[Standing] = deque(maxlen=STANDINGS)
         self._apply = {
             Tick: self._tick, Run: self._run_record, Event: self._event, Verdict: self._take_verdict,
             Key: self._resume, End: self._close, Header: self._begin,
@@ -135,6 +139,9 @@ class SessionState:
 
     def _take_verdict(self, verdict: Verdict) -> None:
         verdict = cleaned(msgspec.structs.replace(verdict, t=self._at(verdict.t)))
+        begins = standing(self._standings[-1] if self._standings else None, verdict.t, verdict)
+        if begins is not None:
+            self._standings.append(begins)
         if self._run is not None and verdict.run == self._run.number:
             self._run.verdict = self._verdict = verdict
             if self._run.phase == "end":
@@ -235,6 +242,7 @@ class SessionState:
             history=self._ring.view(),
             events=tuple(self._events),
             verdict=self._verdict,
+            standings=tuple(self._standings),
             since_request=_since_request(run, now),
             gaps=gaps,
             bytes=size,

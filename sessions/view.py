@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backends.configuration import Configuration
 from .records import Event, Fault, Header, Metric, Verdict
+from .standing import Standing
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 
@@ -140,7 +141,8 @@ class View:
     metrics: tuple[Metric, ...]
     history: History
     events: tuple[Event, ...]  # newest last, at most 200
-    verdict: Verdict | None
+    verdict: Verdict | None  # the present run's, also once it has ended
     since_request: float | None  # s since the last completion while a run is measuring
     gaps: int  # damaged places skipped so far
     bytes: int  # of the segment read so far
+    standings: tuple[Standing, ...] = ()  # where another verdict stood than before, oldest first, at most 128

@@ -1,4 +1,6 @@
-"""The verdict with everything that it rests on: its signals, the link's measured rates, and what reading the counters costs."""
+"""The verdict with everything that it rests on: its signals, the link's measured rates, which verdicts stood before, and what reading the
+counters costs.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from ..sessions.records import Evidence
 from ..sessions.view import View
 from .panels.diagnosis import name_of
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.numbers import number, quantity, size
+from .render.numbers import clock, number, quantity, size, span
 from .render.table import Cell, Column, table
 
 _LINKS = (
@@ -18,6 +20,9 @@ _LINKS = (
     ("d2h_pageable", "from the GPU, pageable"),
     ("staging", "into pinned memory"),
 )
+STANDINGS = 8
+"""So many of the newest changes of the verdict are listed."""
+
 _SENSES = {">=": "≥", "<=": "≤"}
 
 
@@ -35,6 +40,8 @@ def rows(view: View, width: int) -> list[Row]:
         out += _advice(found.advice, width)
     if view.run is not None and view.run.link:
         out += [EMPTY, *_link(view.run.link, width)]
+    if len(view.standings) > 1:
+        out += [EMPTY, *_timeline(view, width)]
     return [*out, EMPTY, *_cost(view, width)]
 
 
@@ -93,6 +100,31 @@ def _link(link: Mapping[str, float], width: int) -> list[Row]:
     cells: list[list[Cell]] = [[text, f"{size(link[key])}/s"] for key, text in _LINKS if link.get(key)]
     columns = [Column("copies, measured when the worker began", right=False), Column("rate", style="strong")]
     return table(columns, cells, width)
+
+
+def _timeline(view: View, width: int) -> list[Row]:
+    """Which verdict stood from when on, and for how long; the newest first."""
+    ends = [*(after.t for after in view.standings[1:]), view.now]
+    cells: list[list[Cell]] = [
+        [
+            clock(view.unix - view.now + begun.t),
+            clean(begun.kind),
+            f"{begun.run}",
+            span(max(0, end - begun.t) / 1e9),
+        ]
+        for begun, end in zip(view.standings, ends, strict=True)
+    ]
+    columns = [
+        Column("since", right=False),
+        Column("verdicts of this session", right=False, style="strong"),
+        Column("run"),
+        Column("until the next", style="dim"),
+    ]
+    newest = cells[: -STANDINGS - 1 : -1]
+    left: list[Row] = []
+    if len(cells) > len(newest):
+        left = [((f"and {len(cells) - len(newest)} before", "dim"),)]
+    return [*table(columns, newest, width), *left]
 
 
 def _cost(view: View, width: int) -> list[Row]:

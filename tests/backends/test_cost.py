@@ -88,7 +88,7 @@ def test_products_are_counted_on_the_pipe_of_their_type() -> None:
 
 
 def test_a_module_that_does_not_bear_being_watched_is_not_known() -> None:
-    class Refuses(torch.nn.Module):
+    class Refuses(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("not again")
 

@@ -346,6 +346,21 @@ def test_texts_are_cleaned_before_anyone_sees_them() -> None:
     assert some(view.run).error == Fault("k", "m", "f", "1\n2")
 
 
+def test_the_verdicts_of_a_session_are_a_timeline_and_the_last_stays_when_its_run_has_ended() -> None:
+    engine = measuring()
+    for kind in ("host", "host", "launch", "launch"):
+        engine.write(Verdict(t=engine.t, run=engine.runs, kind=kind, confidence=0.5, text=kind))
+        engine.tick([MS])
+    engine.finish("end", None)
+    view = engine.state.view()
+    assert [(s.kind, s.run) for s in view.standings] == [("host", 1), ("launch", 1)]
+    assert some(view.verdict).kind == "launch"
+    engine.begin()
+    assert engine.state.view().verdict is None
+    engine.write(Verdict(t=engine.t, run=engine.runs, kind="launch", confidence=0.5, text="again"))
+    assert len(engine.state.view().standings) == 2, "the same stands on, whichever run it is of"
+
+
 def test_states() -> None:
     state = SessionState()
     state.apply(header())
@@ -399,7 +414,19 @@ def test_a_run_goes_on_where_recording_moved() -> None:
 def comparable(view: View) -> dict[str, Any]:
     """A view as plain values; floats that were added up in another order are close, not equal."""
     out = {}
-    for name in ("now", "unix", "state", "run", "before", "runs", "backends", "events", "verdict", "values"):
+    for name in (
+        "now",
+        "unix",
+        "state",
+        "run",
+        "before",
+        "runs",
+        "backends",
+        "events",
+        "verdict",
+        "standings",
+        "values",
+    ):
         out[name] = getattr(view, name)
     out["since_request"] = view.since_request
     return out
@@ -493,7 +520,15 @@ def session_of(steps: list[tuple[str, int, int]], key_every: float) -> Engine:
         elif kind == "event":
             engine.write(event(engine.t, f"event {count}"))
         elif kind == "verdict" and engine.run:
-            engine.write(Verdict(t=engine.t, run=engine.runs, kind="host", confidence=0.5, text=f"v {count}"))
+            engine.write(
+                Verdict(
+                    t=engine.t,
+                    run=engine.runs,
+                    kind=("host", "launch", "cpu")[count % 3],
+                    confidence=0.5,
+                    text=f"v {count}",
+                )
+            )
         else:
             for _ in range(count):
                 engine.tick()

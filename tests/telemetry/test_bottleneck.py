@@ -6,7 +6,6 @@ import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from infertop.telemetry.bottleneck import KINDS, SIGNALS, Steady, Verdict, diagnose, table
@@ -183,8 +182,8 @@ def test_a_model_that_waits_for_the_gpu_within_its_call_is_not_its_own_code() ->
 
 
 def test_predictions_are_bounds_that_say_what_they_assume() -> None:
-    def told(case: str, machine: Machine = H100, **usable: Any) -> str:
-        advice = diagnose(CASES[case][1](machine), **usable).advice
+    def told(case: str, machine: Machine = H100, usable: set[str] | None = None) -> str:
+        advice = diagnose(CASES[case][1](machine), usable=usable).advice
         return advice.text if advice else ""
 
     # 60 products of 2 µs stay; the SMs' 9.6 % of compute would be more and stays too.
@@ -193,17 +192,17 @@ def test_predictions_are_bounds_that_say_what_they_assume() -> None:
         == "torch-compile: at most −1.44 ms, 85 %, if only 60 products are left to launch"
     )
     assert told("operators that nobody counts") == "torch-compile: what it gains cannot be told before"
-    without = {"usable": {"torch-eager"}}
+    without = {"torch-eager"}
     assert (
-        told("batch 1, eager", **without)
+        told("batch 1, eager", usable=without)
         == "batch 2: about −0.8 ms a sample, 47 %, if issuing stays the same"
     )
     assert (
-        told("kernels that fill a third", **without)
+        told("kernels that fill a third", usable=without)
         == "batch 64: at most −0.0469 ms a sample, 45 %, SMs 39 % active"
     )
     assert (
-        told("kernels that fill a third", RTX4050, **without)
+        told("kernels that fill a third", RTX4050, usable=without)
         == "batch 64: what it gains cannot be told before"
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import msgspec
-from infertop.sessions.records import Event
+from infertop.sessions.records import Event, Evidence
+from infertop.sessions.standing import Standing
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
@@ -144,6 +145,38 @@ async def test_the_evidence_says_what_agrees_the_links_rates_and_what_reading_co
         assert "confidence 80 %" in screen.text
         assert "52.3 GB/s" in screen.text
         assert "takes 0.41 ms of each 250 ms (0.16 %), 0.20 ms of a core" in screen.text
+
+
+async def test_the_evidence_has_no_number_for_what_is_not_known_and_no_unit_for_a_ratio() -> None:
+    found = advised().verdict
+    assert found is not None
+    evidence = [
+        Evidence("schedule kept", None, "%", 97.0, 1.0),
+        Evidence("response over service", 0.97, "1", 1.3, 1.0),
+    ]
+    view = dataclasses.replace(advised(), verdict=msgspec.structs.replace(found, evidence=evidence))
+    async with running(FakePort(view), size=(120, 40)) as screen:
+        await screen.press("v")
+        unknown = next(line for line in screen.lines if "schedule kept" in line).split()
+        assert unknown[3:4] == ["–"]
+        assert "not known here" in " ".join(unknown)
+        ratio = next(line for line in screen.lines if "response over" in line).split()
+        assert ratio[4:8] == ["0.97", "≥", "1.30", "✕"]
+
+
+async def test_the_evidence_lists_which_verdicts_stood() -> None:
+    changes = [("transfer-h2d", 1, 0), ("launch", 1, 20), ("transfer-h2d", 2, 95)]
+    standings = tuple(Standing(t * S, kind, run) for kind, run, t in changes)
+    view = dataclasses.replace(advised(), standings=standings, now=100 * S)
+    async with running(FakePort(view), size=(120, 40)) as screen:
+        await screen.press("v")
+        words = [line.strip("│ ").split() for line in screen.lines]
+    listed = [tuple(row[1:]) for row in words if row[1:2] in (["launch"], ["transfer-h2d"]) and len(row) == 4]
+    assert listed == [
+        ("transfer-h2d", "2", "00:05"),
+        ("launch", "1", "01:15"),
+        ("transfer-h2d", "1", "00:20"),
+    ]
 
 
 # -- sweeps
