@@ -52,6 +52,9 @@ class Tally:
         self._leaves: dict[Hashable, int] = {}
         self._moved = self._between = 0
         self._operators = self._products = 0
+        self.joined = (
+            False  # an operator launches more than one kernel, so that nobody knows how many there are
+        )
 
     def leaf(self, key: Hashable, size: int) -> None:
         """A tensor that is there before the request: an input or a weight."""
@@ -74,7 +77,7 @@ class Tally:
         small = sum(size for size in self._leaves.values() if size <= self._cache)
         fused = self._between + max(0, sum(self._leaves.values()) - self._cache)
         moved = max(fused, self._moved + max(0, small - self._cache))
-        operators = None if fuses else self._operators
+        operators = None if fuses or self.joined else self._operators
         return Work(self._flop, fused if fuses else moved, fused, operators, self._products)
 
 

@@ -12,6 +12,16 @@ EDGE = 4096
 
 TIMES = 5
 NO_KERNEL = ("aten.empty", "aten.new_empty")
+MANY_KERNELS = (
+    "aten._native_multi_head",
+    "aten._transformer_encoder",
+    "aten._cudnn_rnn",
+    "aten.lstm",
+    "aten.gru",
+    "aten.rnn",
+)
+"""Operators that launch many kernels each; so may any that is not torch's own."""
+
 TYPES = {"fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -63,6 +73,8 @@ def count(torch: Any, call: Callable[[], Any], cache: int, fuses: bool) -> Work 
             view = any(r.alias_info is not None and not r.alias_info.is_write for r in returns)
             if view or not out or str(function).startswith(NO_KERNEL):
                 return
+            if str(function).startswith(MANY_KERNELS) or function.namespace != "aten":
+                tally.joined = True
             formula = flop_registry.get(function._overloadpacket)
             flop = float(formula(*args, **kwargs, out_val=result)) if formula else 0.0
             tally.operator(reads, writes, pipe(function, given), flop)

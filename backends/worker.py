@@ -173,11 +173,11 @@ class Worker:
         """What a request asks of the GPU, and what that can do at most; null on the CPU and where it cannot be told."""
         if not self._peaks or not configuration.device.startswith("cuda"):
             return {"work": None, "peaks": None}
-        work = None
-        if hasattr(self._backend, "work"):
-            work = self._backend.work(int(self._peaks["cache"]))
-        if work is not None and hasattr(self._backend, "reached"):
-            self._peaks |= self._backend.reached([pipe for pipe in work.flop if pipe not in self._reached])
+        count = getattr(self._backend, "work", None)
+        reach = getattr(self._backend, "reached", None)
+        work = None if count is None else count(int(self._peaks["cache"]))
+        if work is not None and reach is not None:
+            self._peaks |= reach([pipe for pipe in work.flop if pipe not in self._reached])
             self._reached |= set(work.flop)
         return {"work": None if work is None else describe(work), "peaks": dict(self._peaks)}
 

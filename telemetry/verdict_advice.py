@@ -23,7 +23,7 @@ DATA_PATHS = ("pinned", "pinned-ready", "device")
 LARGEST_BATCH = 65_536
 
 LAUNCH_NS = 2_000
-"""A launch takes the host at least about so long (2.0 to 2.5 µs for an empty kernel on a quick host): products that are left keep theirs."""
+"""What a launch costs a quick host, on the low side, so that the bound stays one: products that are left keep theirs."""
 
 FASTER_BACKENDS = {"torch-eager": "torch-compile"}
 """What issues the same model's work with less of the host."""

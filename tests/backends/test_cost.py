@@ -87,6 +87,11 @@ def test_products_are_counted_on_the_pipe_of_their_type() -> None:
     assert counted(convolution, torch.randn(2, 3, 10, 10)).flop == {"tf32": 2 * 2 * 8 * 8 * 8 * 3 * 9}
 
 
+def test_operators_that_launch_many_kernels_are_no_count_of_launches() -> None:
+    layer = torch.nn.TransformerEncoderLayer(64, 4, batch_first=True).eval()
+    assert counted(layer, torch.randn(2, 16, 64)).operators is None
+
+
 def test_a_module_that_does_not_bear_being_watched_is_not_known() -> None:
     class Refuses(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: torch.Tensor) -> torch.Tensor:
