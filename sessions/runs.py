@@ -188,6 +188,8 @@ class RunState:
             "fallback": record.fallback,
             "gpu": record.gpu,
             "link": record.link,
+            "work": record.work,
+            "peaks": record.peaks,
             "libraries": record.libraries or {},
             "threads": record.threads,
             "cache": record.cache,

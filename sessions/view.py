@@ -64,6 +64,8 @@ class RunView:
     link: Mapping[str, float] | None = (
         None  # bytes/s: h2d_pinned, h2d_pageable, d2h_pinned, d2h_pageable, staging
     )
+    work: Mapping[str, Any] | None = None  # of a request on a GPU: operations, bytes, as in the run record
+    peaks: Mapping[str, float] | None = None  # of the GPU: FLOP/s by pipe, bytes/s
     libraries: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     cache: str | None = None

@@ -59,13 +59,17 @@ def advise(window: Window, finding: Finding, tried: Tried, usable: Collection[st
     """The first remedy for the finding that is possible here, was not tried, and is worth it; `usable` are the backends of this
     environment (None: not known).
     """
+    unknown: Advice | None = None  # what is not told before is tried after what is
     for advice in _remedies(window, finding, usable):
         if advice.choice is None:
+            return unknown or advice
+        if advice.choice in tried or advice.choice == window.choice:
+            continue
+        if advice.share is None:
+            unknown = unknown or advice
+        elif advice.share >= WORTH:
             return advice
-        untried = advice.choice not in tried and advice.choice != window.choice
-        if untried and (advice.share is None or advice.share >= WORTH):
-            return advice
-    return None
+    return unknown
 
 
 def _remedies(window: Window, finding: Finding, usable: Collection[str] | None) -> Iterator[Advice]:

@@ -40,6 +40,8 @@ def rows(view: View, width: int) -> list[Row]:
         out += _advice(found.advice, width)
     if view.run is not None and view.run.link:
         out += [EMPTY, *_link(view.run.link, width)]
+    if view.run is not None and view.run.work:
+        out += [EMPTY, *_work(view.run.work, view.run.peaks or {}, width)]
     if len(view.standings) > 1:
         out += [EMPTY, *_timeline(view, width)]
     return [*out, EMPTY, *_cost(view, width)]
@@ -100,6 +102,37 @@ def _link(link: Mapping[str, float], width: int) -> list[Row]:
     cells: list[list[Cell]] = [[text, f"{size(link[key])}/s"] for key, text in _LINKS if link.get(key)]
     columns = [Column("copies, measured when the worker began", right=False), Column("rate", style="strong")]
     return table(columns, cells, width)
+
+
+def _work(work: Mapping[str, object], peaks: Mapping[str, float], width: int) -> list[Row]:
+    """What a request asks of the GPU, beside what that can do a second."""
+    flop = work.get("flop")
+    asked = [(name, count, "FLOP") for name, count in flop.items()] if isinstance(flop, Mapping) else []
+    asked.append(("memory", work.get("bytes"), "B"))
+    cells: list[list[Cell]] = []
+    for name, amount, unit in asked:
+        if not isinstance(amount, int | float):
+            continue
+        peak = peaks.get("bandwidth" if name == "memory" else str(name))
+        cells.append(
+            [clean(str(name)), _amount(amount, unit), "–" if peak is None else f"{_amount(peak, unit)}/s"]
+        )
+    columns = [
+        Column("a request asks of the GPU at least", right=False),
+        Column("", style="strong"),
+        Column("its peak", style="dim"),
+    ]
+    return table(columns, cells, width)
+
+
+def _amount(value: float, unit: str) -> str:
+    """`1.10 TFLOP`, `9.66 GB`."""
+    if unit == "B":
+        return size(value)
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= factor:
+            return f"{number(value / factor)} {prefix}{unit}"
+    return f"{number(value)} {unit}"
 
 
 def _timeline(view: View, width: int) -> list[Row]:

@@ -191,7 +191,10 @@ def test_predictions_are_bounds_that_say_what_they_assume() -> None:
         told("batch 1, eager")
         == "torch-compile: at most −1.44 ms, 85 %, if only 60 products are left to launch"
     )
-    assert told("operators that nobody counts") == "torch-compile: what it gains cannot be told before"
+    assert (
+        told("operators that nobody counts")
+        == "batch 2: about −0.8 ms a sample, 47 %, if issuing stays the same"
+    )
     without = {"torch-eager"}
     assert (
         told("batch 1, eager", usable=without)
@@ -201,10 +204,12 @@ def test_predictions_are_bounds_that_say_what_they_assume() -> None:
         told("kernels that fill a third", usable=without)
         == "batch 64: at most −0.0469 ms a sample, 45 %, SMs 39 % active"
     )
-    assert (
-        told("kernels that fill a third", RTX4050, usable=without)
-        == "batch 64: what it gains cannot be told before"
-    )
+    # A bound comes before what nobody can tell.
+    assert told("kernels that fill a third", RTX4050) == "fp16: at most −2.25 ms, 45 %"
+    halved = replace(CASES["kernels that fill a third"][1](RTX4050), floats="float16")
+    unknown = diagnose(halved, usable=without).advice
+    assert unknown is not None
+    assert (unknown.text, unknown.gain) == ("batch 64: what it gains cannot be told before", None)
 
 
 def test_a_cpu_backend_that_uses_no_core_waits() -> None:

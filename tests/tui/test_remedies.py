@@ -164,6 +164,17 @@ async def test_the_evidence_has_no_number_for_what_is_not_known_and_no_unit_for_
         assert ratio[4:8] == ["0.97", "≥", "1.30", "✕"]
 
 
+async def test_the_evidence_sets_a_requests_work_beside_the_peaks() -> None:
+    work = {"flop": {"fp16": 1.1e12, "fp32": 2e6}, "bytes": 9_660_000_000, "operators": 16, "products": 8}
+    run = synthetic.run(configuration=CUDA, work=work, peaks={"fp16": 780e12, "bandwidth": 2.8e12})
+    async with running(FakePort(dataclasses.replace(advised(), run=run)), size=(120, 40)) as screen:
+        await screen.press("v")
+        rows = [line.strip("│ ").split() for line in screen.lines]
+    assert ["fp16", "1.10", "TFLOP", "780", "TFLOP/s"] in rows
+    assert ["fp32", "2.00", "MFLOP", "–"] in rows
+    assert ["memory", "9.7", "GB", "2.8", "TB/s"] in rows
+
+
 async def test_the_evidence_lists_which_verdicts_stood() -> None:
     changes = [("transfer-h2d", 1, 0), ("launch", 1, 20), ("transfer-h2d", 2, 95)]
     standings = tuple(Standing(t * S, kind, run) for kind, run, t in changes)
