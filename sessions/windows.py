@@ -32,6 +32,9 @@ GPU_READINGS = {
 }  # fmt: skip
 """Field of a `Gpu` → the metric behind the device's prefix."""
 
+SETTINGS = ("power_limit", "clock_max", "pcie_ceiling")
+"""Read seldom, and first when nobody knows yet which GPU a run will use: followed of each."""
+
 POWER_COUNTERS, THERMAL_COUNTERS = (
     ("throttle_power", "throttle_brake"),
     ("throttle_thermal", "throttle_hw_thermal"),
@@ -143,10 +146,14 @@ class Windows:
             "host.quota_throttled",
         )
         utils = [name for name in self._readings.place if name.startswith("gpu") and name.endswith(".util")]
-        own: list[str] = []
+        own = [
+            name
+            for name in self._readings.place
+            if name.startswith("gpu") and name.partition(".")[2] in SETTINGS
+        ]
         if gpu is not None:
-            names = (*GPU_READINGS.values(), *POWER_COUNTERS, *THERMAL_COUNTERS, "reasons", "clock_max")
-            own = [f"{gpu}.{name}" for name in names]
+            names = (*GPU_READINGS.values(), *POWER_COUNTERS, *THERMAL_COUNTERS, "reasons")
+            own += [f"{gpu}.{name}" for name in names]
         self._readings.follow([*host, *utils, *own])
 
     def enter(self, run: Run) -> None:

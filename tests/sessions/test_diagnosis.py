@@ -196,6 +196,16 @@ def test_a_clock_held_down_is_named_by_the_exact_counter() -> None:
     )
 
 
+def test_what_is_read_seldom_counts_from_the_first_window_on() -> None:
+    """The power's limit is read at the session's start and then every ten seconds, when no run has said yet which GPU is its own."""
+    log = Log()
+    log.idle(1, {"power_limit": 700.0})
+    log.begin()
+    log.measure(1, LAUNCHES, {name: value for name, value in IDLE.items() if name != "power_limit"})
+    (verdict,) = log.verdicts
+    assert next(e.value for e in verdict.evidence if e.signal == "power of its limit") == pytest.approx(20.0)
+
+
 def test_a_fallback_is_named_whatever_the_stages_say() -> None:
     log = Log()
     log.begin(
