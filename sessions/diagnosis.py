@@ -233,6 +233,7 @@ def as_record(
             "gain_share": None if given.share is None else rounded(given.share),
             "most": given.most,
             "per": given.per,
+            "assumed": given.assumed,
         }
     if measured is not None:
         advice = {

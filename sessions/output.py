@@ -342,7 +342,8 @@ def _named(result: Result, scope: str) -> list[str]:
         if first["kind"] == "mixed" or first["share"] > 0.995
         else f" ({100 * first['share']:.0f} % of the time)"
     )
-    advice = (first["advice"] or {}).get("text")
+    given = first["advice"] or {}
+    advice = ", ".join(str(part) for part in (given.get("text"), given.get("assumed")) if part)
     return [
         f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}"
         + (f" → {texts.line(advice)}" if advice else "")

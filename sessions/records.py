@@ -143,7 +143,9 @@ class Verdict(Record, tag="verdict", kw_only=True, frozen=True):
     confidence: float
     text: str
     evidence: list[Evidence] = []
-    advice: dict[str, Any] | None = None  # action, value, text, gain_ms, gain_share, most, per; measured
+    advice: dict[str, Any] | None = (
+        None  # action, value, text, gain_ms, gain_share, most, per, assumed; measured
+    )
 
 
 class Key(Record, tag="key", kw_only=True, frozen=True):

@@ -42,7 +42,7 @@ LOWERED = ("tf32", "fp16", "bf16", "int8")
 class Advice:
     """`action` is the id of the screen's action, `value` what it is to be set to; an empty action is advice that no key follows.
 
-    `gain` is the predicted saving, ns, None where it cannot be told; `most`: it is the most that it can be.
+    `gain` is the predicted saving, ns, None where it cannot be told; `most`: it is the most that it can be; `assumed`: what has to be so for it.
     """
 
     action: str
@@ -53,6 +53,7 @@ class Advice:
     share: float | None = None
     most: bool = False
     per: str = "request"  # or "sample"
+    assumed: str = ""
 
 
 def advise(window: Window, finding: Finding, tried: Tried, usable: Collection[str] | None) -> Advice | None:
@@ -133,7 +134,7 @@ def _remedy(
     per: str = "request",
     assumed: str = "",
 ) -> Advice:
-    """With the prediction in the words: `pinned: about −1.1 ms, 31 %`; `assumed` is what has to be so for it."""
+    """With the prediction in the words: `pinned: about −1.1 ms, 31 %`."""
     whole = window.service / (window.choice.batch or 1) if per == "sample" else window.service
     name = (
         f"batch {value}"
@@ -148,8 +149,7 @@ def _remedy(
     gain = min(gain, whole)
     share = gain / whole if whole else 0.0
     text = f"{name}: {'at most' if most else 'about'} −{ms(gain)} ms{unit}, {percent(share)}"
-    text += f", {assumed}" if assumed else ""
-    return Advice(action, value, choice, text, gain, share, most, per)
+    return Advice(action, value, choice, text, gain, share, most, per, assumed)
 
 
 def _paths(window: Window, paths: tuple[str, ...]) -> Iterator[Advice]:

@@ -86,6 +86,8 @@ def _advice(advice: Mapping[str, object], width: int) -> list[Row]:
     out: list[Row] = []
     if text := clean(str(advice.get("text") or "")):
         out += [EMPTY, *(((f"→ {piece}", "strong"),) for piece in wrap(text, width - 2))]
+    if text and (assumed := clean(str(advice.get("assumed") or ""))):
+        out += [((f"  {piece}", "dim"),) for piece in wrap(assumed, width - 2)]
     measured = advice.get("measured")
     if isinstance(measured, Mapping):
         gained, predicted = (

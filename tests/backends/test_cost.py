@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from infertop.backends import cost, cuda, peaks, torch_cost
+from infertop.backends import cost, cuda, peaks, torch_cost, worker
+from infertop.backends.configuration import Configuration
 from infertop.tests.backends.fake_cuda import FakeCuda
 from infertop.tests.models import bottlenecks
 from onnx import TensorProto, helper
@@ -161,6 +162,34 @@ def test_peaks_are_those_of_the_data_sheet_and_the_memory_is_measured() -> None:
     assert 1e6 < found["bandwidth"] < 1e13
     device.close()
     assert not fake.live
+
+
+def test_the_worker_says_a_requests_work_and_measures_each_pipe_once() -> None:
+    class Known:
+        def __init__(self) -> None:
+            self.asked: list[list[str]] = []
+
+        def work(self, cache: int) -> cost.Work:
+            return cost.Work({"fp16": 1e12}, cache, 1, 3, 2)
+
+        def reached(self, pipes: list[str]) -> dict[str, float]:
+            self.asked.append(pipes)
+            return dict.fromkeys(pipes, 6e14)
+
+    made, known = worker.Worker(None, -1), Known()  # type: ignore[arg-type]
+    made._backend, made._peaks = known, {"cache": 50.0, "fp16": 1e15, "bandwidth": 2e12}  # type: ignore[assignment]
+    for _ in range(2):
+        said = made._capacity(Configuration("torch-eager", "x", device="cuda:0"))
+        assert said["work"] == {
+            "flop": {"fp16": 1e12},
+            "bytes": 50,
+            "fused_bytes": 1,
+            "operators": 3,
+            "products": 2,
+        }
+        assert said["peaks"] == {"cache": 50.0, "fp16": 6e14, "bandwidth": 2e12}
+    assert known.asked == [["fp16"], []]
+    assert made._capacity(Configuration("torch-eager", "x")) == {"work": None, "peaks": None}
 
 
 def test_a_full_gpu_has_no_bandwidth_but_its_arithmetic() -> None:

@@ -11,6 +11,7 @@ import psutil
 from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.headless import Measured, Progress, measure
 from infertop.sessions.plan import Task
+from infertop.sessions.proof import Terms
 from infertop.sessions.settings import EngineSettings
 
 PLUGIN = Path(__file__).parents[1] / "plugin"
@@ -30,11 +31,16 @@ def task(
     return Task(configuration, warmup=warmup, duration_s=None if requests else 60.0, requests=requests)
 
 
-def run(tmp_path: Path, tasks: Sequence[Task], **settings: Any) -> tuple[Measured, list[Progress]]:
+def run(
+    tmp_path: Path, tasks: Sequence[Task], *, prove: Terms | None = None, **settings: Any
+) -> tuple[Measured, list[Progress]]:
     """`infertop run`'s engine in this process."""
     said: list[Progress] = []
     measured = measure(
-        tasks, EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, **settings), said.append
+        tasks,
+        EngineSettings(sessions_dir=str(tmp_path), interval_s=0.1, **settings),
+        said.append,
+        prove=prove,
     )
     return measured, said
 

@@ -188,6 +188,34 @@ def test_without_prove_nothing_is_proven(tmp_path: Path) -> None:
     assert only["proof"] is None
 
 
+def test_where_nothing_can_be_proven_it_is_said_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    measured, _ = kit.run(tmp_path, [kit.task(requests=20)], prove=Terms(2, 0.3, "5x"))
+    (only,) = measured.results
+    assert only["proof"]["error"] == "the run was too short for a verdict"
+    line = "x: proof: nothing to prove: the run was too short for a verdict"
+    assert output.verdict_lines(only, "x") == [line]
+    with Session(tmp_path / measured.session) as session:
+        (event,) = [e for _, e in session.events if e.kind == "proof"]
+    assert event.data["over"]
+    assert event.text == "nothing to prove: the run was too short for a verdict"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "why"),
+    [
+        (
+            [{"kind": "contended", "advice": {"action": "", "text": "wait for the others"}}],
+            "what is advised is for a person to do: wait for the others",
+        ),
+        ([{"kind": "balanced", "advice": None}], "no remedy is known for balanced"),
+        ([], "the run was too short for a verdict"),
+    ],
+)
+def test_an_advice_that_no_key_follows_is_named(verdicts: list[dict[str, Any]], why: str) -> None:
+    assert sentence(proof.nothing({"verdicts": verdicts})) == f"nothing to prove: {why}"
+
+
 class Served:
     """A serving engine in this process, stepped by the test; commands come through its socket as from any viewer."""
 
