@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,11 +30,10 @@ from infertop.telemetry.nvml import Nvml
 from infertop.tests.models import bottlenecks
 from infertop.tests.sessions.recorded import records_of, windows_of, withheld
 
-WINDOWS = 20
-SECONDS = 22.0
-"""A window is a second; the first and the last may be short of one."""
+SECONDS = 21.0
+"""Twenty windows: a window is a second, and the first and the last may be short of one."""
 
-TERMS = Terms(pairs=3, block_s=1.5, warmup="0.3s")
+TERMS = Terms(pairs=3, block_s=1.0, warmup="0.2s")
 CALIBRATION_S = 3.0
 LOADED = 0.20
 """Of what a closed loop reaches, the open loop of `underload` asks for so much."""
@@ -102,13 +102,14 @@ def main() -> None:
             if case.device != "cpu" and gpu is None:
                 print(f"{case.name}: not measured, no GPU")
                 continue
+            begun = time.monotonic()
             try:
                 outcome = provoke(case, sessions, Path(directory), gpu)
             except MeasureError as error:
                 print(f"{case.name}: not measured: {error}", flush=True)
                 continue
             outcomes.append(outcome)
-            _say(outcome)
+            _say(outcome, time.monotonic() - begun)
     confusion("as recorded", [(o.case.kind, o.named) for o in outcomes])
     confusion("GPM withheld", [(o.case.kind, o.without) for o in outcomes])
     gains(outcomes)
@@ -145,14 +146,13 @@ def provoke(case: Case, sessions: Path, scratch: Path, gpu: str | None) -> Outco
     with _neighbour() if case.beside else contextlib.nullcontext():
         measured = _run([task], sessions, name, TERMS)
     (result,) = measured.results
-    if result["error"] is not None:
-        raise MeasureError(**result["error"])
+    _refuse_failed(result)
     segment = max((sessions / name).glob("*.itlog.zst"))
     records = records_of(segment)
     first = int(result["run"])
     named = Counter(diagnose(w).kind for w in windows_of(records, first))
     without = Counter(diagnose(w).kind for w in windows_of(withheld(records), first))
-    return Outcome(case, named, without, result["proof"], result["verdicts"][0]["text"])
+    return Outcome(case, named, without, result["proof"], _first(result))
 
 
 def _configuration(case: Case, scratch: Path) -> Configuration:
@@ -178,9 +178,19 @@ def _run(tasks: list[Task], sessions: Path, name: str, terms: Terms | None = Non
     return measure(tasks, settings, lambda progress: None, prove=terms)
 
 
-def _throughput(result: dict[str, Any]) -> float:
+def _first(result: dict[str, Any]) -> str:
+    verdicts = result["verdicts"]
+    return f"{verdicts[0]['kind']}: {verdicts[0]['text']}" if verdicts else "no verdict"
+
+
+def _refuse_failed(result: dict[str, Any]) -> None:
+    """Raises what ended a run that could not be measured."""
     if result["error"] is not None:
-        raise MeasureError(**result["error"])
+        raise MeasureError(**{name: result["error"].get(name) or "" for name in ("kind", "message", "fix")})
+
+
+def _throughput(result: dict[str, Any]) -> float:
+    _refuse_failed(result)
     return float(result["throughput"]) / (result["batch"] or 1)
 
 
@@ -199,9 +209,9 @@ def _neighbour() -> Iterator[None]:
         hammer.wait()
 
 
-def _say(outcome: Outcome) -> None:
+def _say(outcome: Outcome, seconds: float) -> None:
     case = outcome.case
-    print(f"{case.name} ({case.what}): {outcome.text}")
+    print(f"{case.name} ({case.what}, {seconds:.0f} s): {outcome.text}")
     print(f"  named {_counts(outcome.named)}; GPM withheld {_counts(outcome.without)}")
     if outcome.proof is not None:
         print(f"  {sentence(outcome.proof)}")
