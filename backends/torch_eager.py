@@ -168,9 +168,7 @@ class TorchEager(AheadOfTime):
             positional, named = call(given)
             plain(*positional, **named)
 
-        found = torch_cost.count(self._torch, request, cache, self.fuses)
-        self._torch.cuda.synchronize(device)
-        return found
+        return torch_cost.count(self._torch, request, cache, self.fuses)
 
     def reached(self, pipes: Sequence[str]) -> dict[str, float]:
         """FLOP/s of torch's own product of matrices, by arithmetic pipe."""

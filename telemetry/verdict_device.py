@@ -163,7 +163,7 @@ def _by_work(
         *_at_twice(doubled),
     ]
     rate = significant(amount / took * 1e9 / unit)
-    text = f"computing takes {ms(took)} of {ms(window.whole)} ms at {rate} {said.format(percent(reached))}"
+    text = f"computing takes {ms(took)} of {ms(window.whole)} ms at {rate} {said.format(percent(min(1.0, reached)))}"
     return Finding(kind, share * min(1.0, reached), text, tuple(signals))
 
 

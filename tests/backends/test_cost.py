@@ -9,6 +9,9 @@ import pytest
 import torch
 from infertop.backends import cost, cuda, peaks, torch_cost, worker
 from infertop.backends.configuration import Configuration
+from infertop.backends.inputs import make_sets
+from infertop.backends.torch_compile import TorchCompile
+from infertop.backends.torch_eager import TorchEager
 from infertop.tests.backends.fake_cuda import FakeCuda
 from infertop.tests.models import bottlenecks
 from onnx import TensorProto, helper
@@ -162,6 +165,26 @@ def test_peaks_are_those_of_the_data_sheet_and_the_memory_is_measured() -> None:
     assert 1e6 < found["bandwidth"] < 1e13
     device.close()
     assert not fake.live
+
+
+@pytest.mark.parametrize("backend", [TorchEager, TorchCompile])
+def test_a_loaded_backend_counts_the_same_work_as_its_models_file(backend: type[TorchEager]) -> None:
+    """On the CPU, where a worker does not ask: what is counted does not depend on the device, and nothing is compiled for it."""
+    made = backend()
+    configuration = Configuration(made.name, "smallcnn", batch=4)
+    loaded = made.load(configuration, lambda phase: None)
+    made.bind(make_sets(loaded, configuration.options), 1)
+    work, file = (
+        made.work(NO_CACHE),
+        cost.of_onnx(str(SMALLCNN), {"input": (4, 3, 32, 32)}, tf32=False, cache=NO_CACHE),
+    )
+    made.close()
+    assert work is not None
+    assert file is not None
+    assert sum(work.flop.values()) == sum(file.flop.values())
+    assert work.products == file.products
+    assert (work.operators is None) == (backend is TorchCompile)
+    assert work.bytes >= work.fused_bytes > 0
 
 
 def test_the_worker_says_a_requests_work_and_measures_each_pipe_once() -> None:
