@@ -216,6 +216,16 @@ def test_an_advice_that_no_key_follows_is_named(verdicts: list[dict[str, Any]], 
     assert sentence(proof.nothing({"verdicts": verdicts})) == f"nothing to prove: {why}"
 
 
+def test_the_assumption_of_a_prediction_is_printed_behind_it() -> None:
+    advice = {**TWICE, "assumed": "if issuing stays the same"}
+    verdicts = [{"kind": "launch", "share": 1.0, "text": "issuing takes long", "advice": advice}]
+    (line,) = output.verdict_lines({"verdicts": verdicts}, "x")
+    assert (
+        line
+        == "x: launch: issuing takes long → batch 2: about −0.1 ms a sample, 45 %, if issuing stays the same"
+    )
+
+
 class Served:
     """A serving engine in this process, stepped by the test; commands come through its socket as from any viewer."""
 
