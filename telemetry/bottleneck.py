@@ -65,13 +65,16 @@ def _decide(window: Window, tried: Tried) -> tuple[Finding | None, list[Finding]
             seen.append(found)
             if found.holds:
                 return found, seen
-    removable = [*stages.copies(window), *_some(stages.host(window), placement.throttled(window))]
+    removable = [*stages.copies(window), *_some(stages.host(window))]
     standing = [found for found in removable if found.holds]
-    launch = device.launch(window)
-    if launch is not None:
-        removable.append(launch)
-        if device.launch_holds(launch):
-            standing.append(launch)
+    for found, holds in (
+        (placement.throttled(window), placement.held_down),
+        (device.launch(window), device.launch_holds),
+    ):
+        if found is not None:
+            removable.append(found)
+            if holds(found):
+                standing.append(found)
     seen += removable
     if standing:
         return max(standing, key=lambda found: found.score), seen

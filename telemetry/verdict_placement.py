@@ -58,6 +58,16 @@ def throttled(window: Window) -> Finding | None:
     )
 
 
+def held_down(finding: Finding) -> bool:
+    """Counter and reason are one witness, and it was seen to name the power cap all the time at two thirds of the limit and 99 % of the clock
+    (H100): where it can be known, the clock or the power has to bear it out.
+    """
+    known = {signal.name: signal for signal in finding.signals}
+    clock, power = known["clock held down"], known.get("power of its limit")
+    far = power is not None and power.value is not None and power.value < 100 * at.POWER_NEAR
+    return finding.holds and (clock.agrees is True or not far)
+
+
 def _held_signals(
     gpu: Gpu, thermal: bool, share: float | None, clock: float | None, mask: int
 ) -> tuple[Signal, ...]:

@@ -73,7 +73,8 @@ CASES = (
     Case("underload", "underload", "resnet18-at-a-fifth", "resnet18", batch=1, share=LOADED),
     Case("fallback", "fallback", "determinant-on-the-cpu", "", backend="onnxruntime-cuda", batch=8),
     Case("contended", "contended", "resnet18-beside-a-neighbour", "resnet18", batch=32, beside=True),
-    Case("host", "host", "large-input-pinned", factory("large_input"), data_path="pinned"),
+    # NumPy fills the pinned buffer with one thread, where torch does it with all.
+    Case("host", "host", "resnet18-pinned", "resnet18", "onnxruntime-cuda", "tf32", 32, "pinned"),
     Case("python", "host", "python-in-forward", factory("prepared")),
     Case("cpu-full", "cpu", "smallcnn-on-all-cores", "smallcnn", backend="onnxruntime-cpu", batch=64, device="cpu"),
     Case("cpu-idle", "cpu", "small-operators-on-8-threads", factory("launches"), device="cpu", threads=8),
@@ -185,7 +186,7 @@ def _first(result: dict[str, Any]) -> str:
 
 def _refuse_failed(result: dict[str, Any]) -> None:
     """Raises what ended a run that could not be measured."""
-    if result["error"] is not None:
+    if result["status"] not in ("ok", "fallback"):
         raise MeasureError(**{name: result["error"].get(name) or "" for name in ("kind", "message", "fix")})
 
 
