@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,15 +51,45 @@ class Loaded:
 
 
 class StageTimes:
-    """The stages of one instrumented request in ns; NaN is *not measured* (null in the log). Reused between requests."""
+    """What is timed of one instrumented request. Reused between requests.
 
-    __slots__ = ("compute", "d2h", "enqueue", "h2d", "host")
+    A backend fills the stages, ns, NaN for *not measured* (null in the log). One whose device works on by itself also says on the host's
+    monotonic clock, ns, when it began to tell the device of the request (`told`), when that was said (`heard`), when the device was done
+    (`done`), and when the wait for it ended (`completed`: what is read of events after that is no part of the request); beside them
+    the ns that the request waited for others, on the host before `told` (`turn`) and on the device (`between`). The loop fills
+    `issued` and `called`: when `issue` had returned, and when `complete` was called.
+    """
+
+    __slots__ = (
+        "between", "called", "completed", "compute", "d2h", "done", "enqueue", "h2d", "heard", "host", "issued", "told", "turn",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self.host = self.h2d = self.compute = self.d2h = self.enqueue = float("nan")
+        self.turn = self.between = 0.0
+        self.issued = self.called = self.completed = self.told = self.heard = self.done = 0
+
+    def outside(self, start: int, last: int, alone: bool) -> tuple[float, float, float]:
+        """(issue, queue, sync), ns: what the stages leave of the request from `start` to `last`; NaN where nobody knows.
+
+        `issue` is the host's own work while the device had nothing of this request, `queue` what it waited for other requests (none
+        where it is `alone` in flight), `sync` from the device's last work until the host knew. What is left is `told` to `heard`.
+        """
+        host = 0.0 if math.isnan(self.host) else self.host
+        if not self.done:
+            # The request was the call, or a device went on by itself and does not say until when.
+            own = self.called - start - host - (0.0 if math.isnan(self.compute) else self.compute)
+            synchronous = alone and own >= 0
+            return (own, math.nan, float(last - self.called)) if synchronous else (math.nan,) * 3
+        issue = self.told - start - host - self.turn + max(0, self.issued - self.done)
+        idle = max(0, self.called - max(self.done, self.issued))
+        sync = float(max(0, last - max(self.done, self.called)))
+        if alone:
+            return issue + idle, math.nan, sync
+        return issue, self.turn + self.between + idle, sync
 
 
 class Backend(Protocol):
@@ -66,9 +97,10 @@ class Backend(Protocol):
 
     Every method may raise MeasureError; anything else that it raises is reported as the runtime's own failure.
     A backend may also have `runtime() -> dict`: what the runtime turned out to do (recompilations, CUDA graphs), asked for
-    after the first requests and again after the run; and `control() -> dict | None`: a plain call timed beside its own
-    requests, before the run; and, on a GPU, `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`:
-    the FLOP/s that this runtime's own product of matrices reaches there.
+    after the first requests and again after the run; and `controllable() -> bool` with `control() -> dict`: whether there is a plain
+    call that does the same, and that call timed beside its own requests, before the run, where that is asked for; and, on a GPU,
+    `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`: the FLOP/s that this runtime's own
+    product of matrices reaches there.
     `slots` is how many requests may be in flight, as it stands after `load`: 1 for a backend whose `issue` returns when the request is
     done. A backend may also have `overlaps`: true where it lets copies run beside compute when the configuration's load is `pipelined`.
     """

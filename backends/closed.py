@@ -32,6 +32,8 @@ class ClosedLoop(Loop):
                     times = self._instrument(slot, start)
                     start = clock()
                 issue(slot, request % self._sets, times)
+                if times is not None:
+                    times.issued = clock()
                 request += 1
                 flying.append((slot, start, times))
                 if self._left is not None:
@@ -41,8 +43,13 @@ class ClosedLoop(Loop):
             if not flying:
                 return Ended(last, reason)
             slot, start, times = flying.popleft()
-            complete(slot, times)
-            last = clock()
+            if times is None:
+                complete(slot, None)
+                last = clock()
+            else:
+                times.called = clock()
+                complete(slot, times)
+                last = times.completed or clock()
             self._put(slot, start, last, 0, times, paused)
             free.append(slot)
             paused = self._tidy(last)

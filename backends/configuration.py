@@ -24,6 +24,9 @@ class Options:
     compile_mode: str | None = None
     backend_options: dict[str, str] = field(default_factory=dict)
     agreement: bool = False  # compare the outputs with a reference's before measuring (the command line does)
+    control: bool = (
+        False  # time a plain call beside the same request in steps, before measuring (the command line does)
+    )
     tolerance: float | None = None  # largest error accepted, instead of the precision's band
     trust_engine: bool = False  # whether a TensorRT engine that somebody else wrote may be loaded
     working_directory: str = "."

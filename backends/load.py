@@ -16,16 +16,13 @@ from dataclasses import dataclass, field
 from .backend import Backend, StageTimes
 from .loads import Load
 from .protocol import Message
-from .ring import INSTRUMENTED, RingWriter
+from .ring import INSTRUMENTED, NO_TIMES, RingWriter
 
 INSTRUMENTED_GAP_NS = 20_000_000
 """Mean of the exponential gaps between instrumented requests: 50 a second, whatever the rate, since CUDA events cost 40 to 50 µs a request."""
 
 COLLECT_EVERY_NS = 100_000_000
 """At most every 100 ms a young collection runs between two requests: a model that makes reference cycles leaks without."""
-
-_NAN = float("nan")
-_NO_STAGES = (_NAN, _NAN, _NAN, _NAN, _NAN)
 
 Handle = Callable[[], str]
 """Takes the waiting orders and returns the reason to stop, or an empty string."""
@@ -131,10 +128,11 @@ class Loop:
         self, slot: int, start: int, last: int, response: int, times: StageTimes | None, paused: int
     ) -> None:
         if times is None:
-            self._ring.put(start, last - start, response, _NO_STAGES, 0, self._run, paused, slot)
+            self._ring.put(start, last - start, response, NO_TIMES, 0, self._run, paused, slot)
             return
         stages = (times.host, times.h2d, times.compute, times.d2h, times.enqueue)
-        self._ring.put(start, last - start, response, stages, INSTRUMENTED, self._run, paused, slot)
+        found = (*stages, *times.outside(start, last, self._load.slots == 1))
+        self._ring.put(start, last - start, response, found, INSTRUMENTED, self._run, paused, slot)
 
     def _tidy(self, last: int) -> int:
         """Collect young garbage where it is time to; the ns that it took. `last` is now, ns."""

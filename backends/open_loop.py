@@ -79,8 +79,13 @@ class OpenLoop(Loop):
                 times = self._instrument(0, start)
                 start = clock()
             issue(0, request % self._sets, times)
-            complete(0, times)
-            last = clock()
+            if times is None:
+                complete(0, None)
+                last = clock()
+            else:
+                times.issued = times.called = clock()
+                complete(0, times)
+                last = times.completed or clock()
             request += 1
             self._put(0, start, last, last - arrival, times, paused)
             if self._left is not None:

@@ -147,14 +147,17 @@ class OnnxRuntimeCuda(AheadOfTime):
             found.append(options)
         return found
 
-    def control(self) -> dict[str, Any] | None:
-        """The plain `run()`, which hides its copies, beside the pageable request in steps; None where they are not alike."""
-        assert self._known is not None
+    def controllable(self) -> bool:
+        """Whether the plain `run()`, which hides its copies, does what the pageable request does in steps."""
         plain_load = self._load.slots == 1 and not self._load.overlaps and not self._load.scheduled
-        if not self._staged or self._path != "pageable" or not plain_load or self._graphs:
-            return None
-        if ort_session.needs_values(self._model.graph):
-            return None
+        pageable = bool(self._staged) and self._path == "pageable"
+        return (
+            pageable and plain_load and not self._graphs and not ort_session.needs_values(self._model.graph)
+        )
+
+    def control(self) -> dict[str, Any]:
+        """The plain `run()` beside the same request in steps; timed once for a session and its shapes."""
+        assert self._known is not None
         known = (id(self._session), tuple(self._known.inputs))
         if self._control is None or self._control[0] != known:
             names, feeds, run = self._known.outputs, self._sets, self._session.run
@@ -187,10 +190,10 @@ class OnnxRuntimeCuda(AheadOfTime):
         return {"provider_options": {name: found[name] for name in ort_options.NAMES if name in found}}
 
     def _lane_streams(self) -> list[cuda.Stream]:
-        """The streams of `lanes`; the one that the first session computes on is the first, or, pipelined, the middle one."""
+        """The streams of `lanes`; the one that the first session computes on is the first, or, pipelined, the second one."""
         assert self._device is not None
         streams = self._device.streams(streams_needed(self._load))
-        return [streams[1], streams[0], streams[2]] if self._load.overlaps else streams
+        return [streams[1], streams[0], *streams[2:]] if self._load.overlaps else streams
 
     def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
         try:

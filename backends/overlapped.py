@@ -24,10 +24,11 @@ class Lanes:
     copy_in: Stream
     compute: Stream
     copy_out: Stream
+    aside: Stream  # where copies overlap, one that has nothing to do: its events are reached when they are heard of
 
     @classmethod
     def one(cls, stream: Stream) -> Lanes:
-        return cls(stream, stream, stream)
+        return cls(stream, stream, stream, stream)
 
     @property
     def apart(self) -> bool:
@@ -35,14 +36,14 @@ class Lanes:
 
 
 def lanes(load: Load, streams: Sequence[Stream]) -> list[Lanes]:
-    """Those of each slot: a stream for each, or, pipelined, three for all together, so that a copy waits for copies only."""
+    """Those of each slot: a stream for each, or, pipelined, three for all together, so that a copy waits for copies only, and the one aside."""
     if load.overlaps:
-        return [Lanes(*streams[:3])] * load.slots
+        return [Lanes(*streams[:4])] * load.slots
     return [Lanes.one(stream) for stream in streams[: load.slots]]
 
 
 def streams_needed(load: Load) -> int:
-    return 3 if load.overlaps else load.slots
+    return 4 if load.overlaps else load.slots
 
 
 def preparer(load: Load, path: str) -> ThreadPoolExecutor | None:
@@ -109,7 +110,8 @@ class Entering(Staged):
 class Overlapped:
     """Issues a request's parts on three streams, in order by events; other requests' parts run beside them.
 
-    A stage's time is that of its own work: events enclose it behind the wait for the stage before. What a request waits for others is gap.
+    A stage's time is that of its own work: events enclose it behind the wait for the stage before. What a request waits for others is gap,
+    told from the rest by an event on a stream that has nothing else to do: there the host's clock and the device's meet.
     With `ahead` the host stage is a thread's of its own, from `prepare` on.
     """
 
@@ -118,28 +120,34 @@ class Overlapped:
     ) -> None:
         self._steps, self._on, self._enter, self._ahead = steps, on, enter, ahead
         self._coming: Future[int] | None = None
-        self._begun, self._copied, self._started = (device.event() for _ in range(3))
+        self._asked = 0  # ns, when the host stage was asked for
+        self._heard, self._begun, self._copied, self._started = (device.event() for _ in range(4))
         self._computed, self._leaving, self._done = (device.event() for _ in range(3))
 
     def prepare(self, index: int) -> None:
         """Begin the host stage and return; `issue` waits for it. The slot's request before must be complete."""
         assert self._ahead is not None
+        self._asked = time.monotonic_ns()
         self._coming = self._ahead.submit(self._prepare, index)
 
     def _prepare(self, index: int) -> int:
         """The host stage; ns that it took."""
-        start = time.perf_counter_ns()
+        start = time.monotonic_ns()
         self._steps.prepare(index)
-        return time.perf_counter_ns() - start
+        return time.monotonic_ns() - start
 
     def issue(self, index: int, times: StageTimes | None) -> None:
-        steps, on, enter, clock = self._steps, self._on, self._enter, time.perf_counter_ns
+        steps, on, enter, clock = self._steps, self._on, self._enter, time.monotonic_ns
         coming, self._coming = self._coming, None
         host = self._prepare(index) if coming is None else coming.result()
         if times is not None:
             times.host = host
+            times.turn = 0.0 if coming is None else max(0, clock() - self._asked - host)
         enter(on.copy_in)
         if times is not None:
+            times.told = clock()
+            self._heard.record(on.aside)
+            times.heard = clock()
             self._begun.record(on.copy_in)
         steps.copy_in(index)
         self._copied.record(on.copy_in)
@@ -166,6 +174,13 @@ class Overlapped:
     def complete(self, times: StageTimes | None) -> None:
         self._done.synchronize()
         if times is not None:
+            times.completed = time.monotonic_ns()
+            times.done = times.heard + round(self._done.since(self._heard))
+            times.between = (
+                self._begun.since(self._heard)
+                + self._started.since(self._copied)
+                + self._leaving.since(self._computed)
+            )
             times.h2d = self._copied.since(self._begun)
             times.compute = self._computed.since(self._started)
             times.d2h = self._done.since(self._leaving)

@@ -41,8 +41,13 @@ class PipelinedLoop(Loop):
         def reap() -> None:
             nonlocal last, paused, reason
             slot, start, times = flying.popleft()
-            backend.complete(slot, times)
-            last = clock()
+            if times is None:
+                backend.complete(slot, None)
+                last = clock()
+            else:
+                times.called = clock()
+                backend.complete(slot, times)
+                last = times.completed or clock()
             self._put(slot, start, last, 0, times, paused)
             free.append(slot)
             paused = self._tidy(last)
@@ -59,6 +64,8 @@ class PipelinedLoop(Loop):
                 slot, index, start = coming.popleft()
                 times = self._instrument(slot, start) if start >= self._instrument_at else None
                 backend.issue(slot, index, times)
+                if times is not None:
+                    times.issued = clock()
                 flying.append((slot, start, times))
             elif flying:
                 reap()

@@ -32,13 +32,21 @@ RECORD = np.dtype(
         ("compute", "<f4"),
         ("d2h", "<f4"),
         ("enqueue", "<f4"),
-        ("flags", "<u4"),
-        ("run", "<u4"),
+        ("issue", "<f4"),  # and what lies between them: backend.StageTimes.outside
+        ("queue", "<f4"),
+        ("sync", "<f4"),
         ("gc", "<u4"),  # ns of garbage collection between this request and the one before
-        ("slot", "<u8"),
+        ("run", "<u2"),  # its number's lower 16 bits
+        ("flags", "u1"),
+        ("slot", "u1"),
     ]
 )
-_PACK = struct.Struct("<QQQfffffIIIQ").pack_into
+TIMES = ("host", "h2d", "compute", "d2h", "enqueue", "issue", "queue", "sync")
+"""What an instrumented request has, in the record's order."""
+
+NO_TIMES = (float("nan"),) * len(TIMES)
+
+_PACK = struct.Struct("<QQQ8fIHBB").pack_into
 assert RECORD.itemsize == RECORD_BYTES
 
 
@@ -85,22 +93,21 @@ class RingWriter:
         start: int,
         service: int,
         response: int,
-        stages: tuple[float, float, float, float, float],
+        times: tuple[float, ...],
         flags: int,
         run: int,
         gc: int,
         slot: int,
     ) -> None:
-        """Write one record, or count it as dropped when the engine has not kept up."""
+        """Write one record, or count it as dropped when the engine has not kept up. `times` are those of TIMES."""
         index = self._next
         if index - self._tail[0] >= CAPACITY:
             self._dropped[0] += 1
             return
-        host, h2d, compute, d2h, enqueue = stages
         _PACK(
             self._map,
             HEADER_BYTES + (index & (CAPACITY - 1)) * RECORD_BYTES,
-            start, service, response, host, h2d, compute, d2h, enqueue, flags, run, gc, slot,
+            start, service, response, *times, gc, run & 0xFFFF, flags, slot,
         )  # fmt: skip
         self._next = index = index + 1
         self._head[0] = index

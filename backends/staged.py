@@ -68,11 +68,14 @@ class Staged:
             steps.compute(index)
             steps.copy_out()
             return
-        clock = time.perf_counter_ns
+        clock = time.monotonic_ns
         start = clock()
         steps.prepare(index)
-        times.host = clock() - start
+        times.told = clock()
+        times.host = times.told - start
+        # The stream has nothing else to do, so that the event is reached when it is heard of: where both clocks meet.
         self._begun.record(stream)
+        times.heard = clock()
         steps.copy_in(index)
         self._copied.record(stream)
         start = clock()
@@ -86,6 +89,8 @@ class Staged:
         self._stream.synchronize()
         if times is None:
             return
+        times.completed = time.monotonic_ns()
+        times.done = times.heard + round(self._done.since(self._begun))
         times.compute = self._computed.since(self._copied)
         if self._steps.copies:
             times.h2d = self._copied.since(self._begun)

@@ -136,16 +136,18 @@ class Worker:
 
     def _checks(self, configuration: Configuration, loaded: Loaded, sets: Sequence[Inputs]) -> dict[str, Any]:
         """Whether the outputs are right, and what a plain call takes: before the warm-up, so that no request beside them counts."""
-        agreement = None
-        if configuration.options.agreement or hasattr(self._backend, "control"):
-            self._report("check")
+        agreement = control = None
         if configuration.options.agreement:
+            self._report("check")
             assert self._backend is not None
             agreement = reference.check(configuration, loaded, sets, self._backend)
+        if configuration.options.control and self._asked("controllable", False):
+            self._report("control")
+            control = self._asked("control", None)
         return {
             "agreement": agreement,
             "runtime": loaded.runtime | self._asked("runtime", {}),
-            "control": self._asked("control", None),
+            "control": control,
             **self._copies(configuration, sets),
             **self._capacity(configuration),
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval
+from .records import OUTSIDE
 from .view import QUANTILES, Latency, Quantile
 
 _NAMES = {0.5: "p50", 0.9: "p90", 0.95: "p95", 0.99: "p99", 0.999: "p99_9"}  # in `infertop.run/1`
@@ -95,6 +96,18 @@ def stages_of_result(result: Mapping[str, Any]) -> dict[str, float] | None:
         name: mean
         for name, stage in _mapping(result.get("stages_ms")).items()
         if (mean := nanoseconds(_mapping(stage).get("mean"))) is not None
+    }
+    return {name: float(mean) for name, mean in means.items()} or None
+
+
+def outside_of_result(result: Mapping[str, Any]) -> dict[str, float] | None:
+    """Mean of each known part of the gap, ns."""
+    parts = _mapping(result.get("gap")).get("parts")
+    means = {
+        name: mean
+        for part in (parts if isinstance(parts, list) else ())
+        if (name := _mapping(part).get("name")) in OUTSIDE
+        and (mean := nanoseconds(_mapping(part).get("ms"))) is not None
     }
     return {name: float(mean) for name, mean in means.items()} or None
 

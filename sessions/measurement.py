@@ -11,13 +11,16 @@ from ..backends.ring import INSTRUMENTED
 from ..telemetry.histogram import Counts, Histogram
 from ..telemetry.warmup import WarmUp, WarmUpEnd
 from .backlog import Backlog
-from .records import STAGES
+from .records import OUTSIDE, STAGES
 
 MEASURED_STAGES = ("host", "h2d", "compute", "d2h")
 
 APART_BELOW = 0.1
 """Where at most this share of the requests is instrumented, they stay out of the service histogram: slowed by their own events, they
 would sit exactly at p99."""
+
+COST_FROM = 30
+"""Requests of both kinds from which on the difference of their medians says what instrumenting costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Measurement:
         self.requests = 0
         self.instrumented = 0
         self.apart = False
+        self._timed, self._plain = Histogram(), Histogram()  # service of the instrumented, and of the others
         self._totals: dict[str, Histogram] = {}
         self.seconds: list[Counts] = []  # the service latency of each second
         self.blocks: list[tuple[int, float]] = []  # requests and s of each of these seconds
@@ -100,7 +104,10 @@ class Measurement:
             response = records["response"].astype(np.int64)
             self._interval("response").record(response[counted])
             self.backlog.add(response - service)
+        if not self.apart:
+            self._plain.record(service[~instrumented])
         if instrumented.any():
+            self._timed.record(service[instrumented])
             self._add_stages(records[instrumented], service[instrumented])
 
     def _add_stages(self, records: np.ndarray, service: np.ndarray) -> None:
@@ -110,7 +117,8 @@ class Measurement:
             explained += np.nan_to_num(values)
             self._add_stage(name, values)
         self._add_stage("gap", service - explained)
-        self._add_stage("enqueue", records["enqueue"].astype(np.float64))
+        for name in ("enqueue", *OUTSIDE):
+            self._add_stage(name, records[name].astype(np.float64))
 
     def _add_stage(self, name: str, values: np.ndarray) -> None:
         values = values[~np.isnan(values)]
@@ -169,3 +177,15 @@ class Measurement:
             else None
             for name in STAGES
         }
+
+    def outside(self) -> dict[str, float]:
+        """Mean of each known part of the gap, ms."""
+        return {name: self._totals[name].mean / 1e6 for name in OUTSIDE if name in self._totals}
+
+    def instrumentation(self) -> dict[str, object]:
+        """Whether the instrumented requests stayed out of the latency, how many they were, and how much longer they took in the median, ms."""
+        plain = self.service if self.apart else self._plain
+        cost = None
+        if min(plain.n, self._timed.n) >= COST_FROM:
+            cost = (self._timed.quantile(0.5) - plain.quantile(0.5)) / 1e6
+        return {"apart": self.apart, "n": self.instrumented, "cost_ms": cost}

@@ -62,6 +62,7 @@ class Words:
     cpu_affinity: str | None = None
     gc: str = "off"
     agreement: bool | None = None  # not given: `run` compares outputs, the screen starts without
+    control: bool = True  # `run` times the plain call; the screen where outputs are compared
     tolerance: float | None = None
     trust_engine: bool = False
     seed: int = 0
@@ -102,7 +103,7 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     """What the live screen measures first: of every list the first. What is left open, backend or device, is "",
     which the engine chooses."""
     found = models.resolve(model, words.working_directory)
-    words = dataclasses.replace(words, agreement=bool(words.agreement))
+    words = dataclasses.replace(words, agreement=bool(words.agreement), control=bool(words.agreement))
     environments = interpreters.environments(words.python)
     choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
@@ -190,6 +191,7 @@ def options(words: Words) -> Options:
         weights=_file(words.weights, "--weights"),
         backend_options=dict(_backend_option(word) for word in words.backend_option),
         agreement=words.agreement is not False,
+        control=words.control,
         tolerance=words.tolerance,
         trust_engine=words.trust_engine,
         working_directory=words.working_directory,

@@ -9,7 +9,7 @@ from typing import Any
 from ..backends.errors import MeasureError
 from ..telemetry.stability import grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
-from . import response, tokens
+from . import gap, response, tokens
 from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
 from .readings import Readings
@@ -78,7 +78,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     else:
         conditions = on_cpu(means, around.host, facts.loaded.get("threads"))
     stability = grade(window_medians(measurement.seconds), service.variation, service.n, conditions)
-    return result | {
+    result |= {
         "requests": measurement.requests,
         "samples": samples,
         "duration_s": seconds,
@@ -94,12 +94,15 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         **opened,
         "stages_ms": measurement.stage_means(),
         "stage_n": measurement.instrumented,
+        "instrumented": measurement.instrumentation(),
         "telemetry": means,
         "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
         "verdicts": list(around.verdicts),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
     }
+    result["gap"] = gap.of_result(result, measurement.outside())
+    return result
 
 
 def _throughput(runner: Runner) -> list[float] | None:

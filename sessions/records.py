@@ -10,10 +10,14 @@ from ..backends.configuration import Configuration
 
 FORMAT = "1.0"
 
-PHASES = ("start", "import", "export", "load", "build", "check", "warmup", "measure", "end")
-"""What a run goes through, in order; `export` and `build` only where the backend has them, `check` where outputs are compared."""
+PHASES = ("start", "import", "export", "load", "build", "check", "control", "warmup", "measure", "end")
+"""What a run goes through, in order; `export` and `build` only where the backend has them, `check` where outputs are compared, `control`
+where a plain call is timed beside the same request in steps."""
 
 STAGES = ("host", "h2d", "compute", "d2h", "gap", "enqueue")
+
+OUTSIDE = ("issue", "queue", "sync")
+"""What the gap consists of, as far as it is known: backends.backend.StageTimes.outside."""
 
 
 class Record(msgspec.Struct, tag_field="k", omit_defaults=True, frozen=True):

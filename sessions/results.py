@@ -18,10 +18,10 @@ from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
-from . import pareto
+from . import gap, pareto
 from .diagnosis import together
 from .plan import Plan
-from .records import STAGES, Header
+from .records import OUTSIDE, STAGES, Header
 
 SCHEMA = "infertop.run/1"
 
@@ -99,6 +99,8 @@ def blank_result(
         "slo": None,
         "stages_ms": None,
         "stage_n": 0,
+        "gap": None,
+        "instrumented": None,
         "cold_start_s": dict.fromkeys(COLD_START),
         "cache": None,
         "agreement": None,
@@ -157,11 +159,11 @@ def merge(repeats: Sequence[Result]) -> Result:
     one stays as it is.
 
     One that failed makes the whole fail: `error` says which, the numbers are those of the others, and
-    `repeats` holds each.
+    `repeats` holds each. Repeats that all fell back are pooled like any; beside others they are left out.
     """
     if len(repeats) == 1:
         return {**repeats[0], "repeats": []}
-    good = [r for r in repeats if r["status"] == "ok"]
+    good = [r for r in repeats if r["status"] == "ok"] or [r for r in repeats if r["status"] == "fallback"]
     if not good:
         return {**repeats[0], "repeats": list(repeats)}
     first = good[0]
@@ -171,11 +173,11 @@ def merge(repeats: Sequence[Result]) -> Result:
     throughput = samples / seconds if seconds else None
     latency = _latency(histogram, good)
     intervals, throughput_interval, method = _intervals(good, histogram, latency, throughput)
-    bad = next((r for r in repeats if r["status"] != "ok"), None)
-    return {
+    bad = next((r for r in repeats if r["status"] != first["status"]), None)
+    merged = {
         **first,
-        "status": "ok" if bad is None else bad["status"],
-        "error": None if bad is None else _numbered(bad["error"], repeats.index(bad), len(repeats)),
+        "status": first["status"] if bad is None else bad["status"],
+        "error": first["error"] if bad is None else _numbered(bad["error"], repeats.index(bad), len(repeats)),
         "requests": sum(r["requests"] for r in good),
         "samples": samples,
         "duration_s": seconds,
@@ -188,6 +190,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         "latency_hdr": None if histogram is None else histogram.encode(),
         **_response(good),
         "stages_ms": _stages(good),
+        "instrumented": _instrumented(good),
         "stage_n": sum(r["stage_n"] or 0 for r in good),
         "cold_start_s": {
             phase: _first(r["cold_start_s"][phase] for r in good if r["cold_start_s"]) for phase in COLD_START
@@ -200,6 +203,8 @@ def merge(repeats: Sequence[Result]) -> Result:
         "dropped": sum(r["dropped"] or 0 for r in repeats),
         "repeats": list(repeats),
     }
+    merged["gap"] = gap.of_result(merged, _outside(good))
+    return merged
 
 
 def _numbered(error: dict[str, Any] | None, index: int, of: int) -> dict[str, Any] | None:
@@ -334,6 +339,25 @@ def _stages(good: Sequence[Result]) -> dict[str, Any] | None:
             "p50": None,
         }
         for stage in STAGES
+    }
+
+
+def _outside(good: Sequence[Result]) -> dict[str, float]:
+    """The known parts of the gap, ms, weighted as the stages are."""
+    timed = [(r["stage_n"], {p["name"]: p["ms"] for p in r["gap"]["parts"]}) for r in good if r.get("gap")]
+    means = {name: _mean((parts.get(name), n) for n, parts in timed) for name in OUTSIDE}
+    return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def _instrumented(good: Sequence[Result]) -> dict[str, Any] | None:
+    """Whether in any of the repeats they stayed out of the latency; their cost is a mean, since medians of repeats cannot be joined."""
+    known: list[dict[str, Any]] = [r["instrumented"] for r in good if r.get("instrumented")]
+    if not known:
+        return None
+    return {
+        "apart": any(found["apart"] for found in known),
+        "n": sum(found["n"] for found in known),
+        "cost_ms": _mean((found["cost_ms"], found["n"]) for found in known),
     }
 
 

@@ -28,7 +28,7 @@ TREND_S = 3.0
 PHASE_WORDS = {
     "start": "starting", "import": "importing its runtime", "export": "exporting the model", "load": "loading the model",
     "build": "building the model", "check": "comparing its outputs with the reference's",
-    "warmup": "warming up", "measure": "measuring", "end": "ending",
+    "control": "timing the plain call beside its steps", "warmup": "warming up", "measure": "measuring", "end": "ending",
 }  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from .latency import (
     count,
     number,
     of_result,
+    outside_of_result,
     response_of_result,
     stages_of_result,
     summarise,
     unbounded_of_result,
 )
-from .records import PHASES, STAGES, Key, Run, Tick, Verdict
+from .records import OUTSIDE, PHASES, STAGES, Key, Run, Tick, Verdict
 from .view import Latency, RunView
 
 RECENT = 30_000_000_000
@@ -29,7 +30,7 @@ UNKNOWN = Configuration(backend="?", model="?")
 """Of a run whose beginning lies in a gap."""
 
 _STALE = Latency(0, 0.0, 0, ())  # stands for one that must be computed anew
-_KEPT = ("service", "response", *STAGES)  # histograms that add up over the run
+_KEPT = ("service", "response", *STAGES, *OUTSIDE)  # histograms that add up over the run
 _WAITING_LIMIT = 64  # seconds of blobs that may wait for being decoded
 _FIELDS = tuple(
     name for name in Run.__struct_fields__ if name not in ("t", "run", "phase", "repeat", "progress")
@@ -203,6 +204,7 @@ class RunState:
         measured = (self.covered - self.start) / 1e9 if self.covered and self.start is not None else 0.0
         samples = self.requests * (common["configuration"].batch or 1)
         stages = {name: self._totals[name] for name in STAGES if name in self._totals}
+        outside = {name: self._totals[name].mean for name in OUTSIDE if name in self._totals}
         return RunView(
             **common,
             requests=self.requests,
@@ -215,6 +217,7 @@ class RunState:
             backlog=self.backlog,
             recent=self._lately(now),
             stages={name: histogram.mean for name, histogram in stages.items()} or None,
+            outside=outside or None,
             stage_n=max((histogram.n for histogram in stages.values()), default=0),
             drops=self.drops,
         )
@@ -233,6 +236,7 @@ def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
         "response": response_of_result(result),
         "unbounded": unbounded_of_result(result),
         "stages": stages_of_result(result),
+        "outside": outside_of_result(result),
         "stage_n": count(result.get("stage_n")),
         "grade": grade if grade in ("A", "B", "C") else None,
         "grade_reasons": tuple(str(r) for r in reasons) if isinstance(reasons, list) else (),

@@ -82,6 +82,9 @@ class RunView:
     stages: Mapping[str, float] | None = (
         None  # means, ns, of the instrumented requests; a stage that does not exist is absent
     )
+    outside: Mapping[str, float] | None = (
+        None  # what the gap consists of, means, ns: of records.OUTSIDE those that are known
+    )
     stage_n: int = 0
     grade: str | None = None  # "A", "B", "C", None while unknown
     grade_reasons: tuple[str, ...] = ()

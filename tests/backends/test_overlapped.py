@@ -160,7 +160,7 @@ def test_an_input_that_cannot_be_prepared_fails_its_own_request() -> None:
 
     device = cuda.Device(cuda.Driver(FakeCuda()), 0)
     ahead = preparer(loads.parse("pipelined:2"), "pinned")
-    request = staged(Steps(), device, Lanes(*device.streams(3)), ahead=ahead)
+    request = staged(Steps(), device, Lanes(*device.streams(4)), ahead=ahead)
     assert isinstance(request, Overlapped)
     request.prepare(7)
     with pytest.raises(ValueError, match="prepare"):
@@ -182,9 +182,9 @@ def test_a_runtime_with_a_current_stream_is_told_before_each_part() -> None:
             return lambda *index: said.append(name)
 
     device = cuda.Device(cuda.Driver(FakeCuda()), 0)
-    names = dict(zip((s.address for s in device.streams(3)), "abc", strict=True))
+    names = dict(zip((s.address for s in device.streams(4)), "abcd", strict=True))
     enter = lambda stream: said.append(names[stream.address])  # noqa: E731
-    staged(Steps(), device, Lanes(*device.streams(3)), enter).issue(0, None)
+    staged(Steps(), device, Lanes(*device.streams(4)), enter).issue(0, None)
     assert said == ["prepare", "a", "copy_in", "b", "compute", "c", "copy_out"]
     said.clear()
     staged(Steps(), device, Lanes.one(device.streams(2)[1]), enter).issue(0, None)

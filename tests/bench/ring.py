@@ -21,7 +21,7 @@ import sys, time
 from infertop.backends.ring import RingWriter
 writer, rate, seconds = RingWriter(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3])
 nan = float("nan")
-stages = (nan,) * 5
+stages = (nan,) * 8
 clock, step = time.monotonic_ns, 1_000_000_000 // rate
 due = clock()
 end = due + int(seconds * 1e9)
@@ -39,7 +39,7 @@ COST = """
 import time
 from infertop.backends.ring import RingWriter, create
 writer = RingWriter(create())
-stages = (float("nan"),) * 5
+stages = (float("nan"),) * 8
 clock = time.perf_counter_ns
 begin = clock()
 for i in range(60_000):

@@ -11,7 +11,7 @@ import pytest
 from infertop import __version__
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
-from infertop.sessions import output
+from infertop.sessions import gap, output
 from infertop.sessions.plan import Choice, Plan, combine, make_tasks
 from infertop.sessions.records import FORMAT, Clock, Header
 from infertop.sessions.results import LATENCY, QUANTILES, blank_result, document, merge
@@ -20,7 +20,7 @@ from infertop.telemetry.histogram import Histogram
 FIELDS = {
     "run", "backend", "device", "model", "precision", "batch", "dims", "data_path", "load", "status", "error", "requests", "samples",
     "duration_s", "throughput", "throughput_ci95", "tokens_per_s", "latency_ms", "latency_ci95_ms", "ci_method", "latency_hdr",
-    "response_ms", "response_ci95_ms", "response_hdr", "open_loop", "slo", "stages_ms", "stage_n",
+    "response_ms", "response_ci95_ms", "response_hdr", "open_loop", "slo", "stages_ms", "stage_n", "gap", "instrumented",
     "cold_start_s", "cache", "agreement", "telemetry", "energy_j_per_sample", "verdicts", "proof", "stability", "stability_reasons", "warmup",
     "dropped", "placement", "runtime", "control", "repeats",
 }  # fmt: skip
@@ -211,6 +211,37 @@ def test_stages_add_up_weighted_and_their_medians_are_not_averaged() -> None:
     assert merged["stages_ms"]["host"] == {"mean": 2.5, "p50": None}
     assert merged["stages_ms"]["h2d"] is None
     assert merged["stage_n"] == 40
+
+
+def test_repeats_that_all_fell_back_are_pooled_and_stay_a_fallback() -> None:
+    error = {"kind": "fallback", "message": "all nodes run on the CPU", "fix": "x", "detail": ""}
+    five = repeats(5, status="fallback", error=error)
+    merged = merge(five)
+    assert (merged["status"], merged["error"]) == ("fallback", error)
+    assert (merged["requests"], len(merged["repeats"])) == (5000, 5)
+    assert "5 repeats" in merged["ci_method"]
+    mixed = merge([*repeats(2), five[0]])
+    assert (mixed["status"], mixed["requests"]) == ("fallback", 2000)
+    assert mixed["error"]["message"] == "repeat 3 of 3: all nodes run on the CPU"
+
+
+def test_the_gap_of_repeats_is_explained_anew_from_their_parts() -> None:
+    stages = {"host": None, "h2d": None, "compute": {"mean": 1.0, "p50": 1.0}, "d2h": None, "enqueue": None}
+    both = []
+    for n, gap_ms, issue in ((10, 0.2, 0.1), (30, 0.4, 0.3)):
+        (one,) = repeats(1)
+        one |= {"stage_n": n, "stages_ms": {**stages, "gap": {"mean": gap_ms, "p50": gap_ms}}}
+        one["instrumented"] = {"apart": n == 10, "n": n, "cost_ms": 0.01 * n}
+        one["gap"] = gap.of_result(one, {"issue": issue, "sync": 0.1})
+        both.append(one)
+    merged = merge(both)
+    assert {part["name"]: pytest.approx(part["ms"]) for part in merged["gap"]["parts"]} == {
+        "issue": 0.25,
+        "sync": 0.1,
+    }
+    assert merged["gap"]["ms"] == pytest.approx(0.35)
+    assert merged["instrumented"] == {"apart": True, "n": 40, "cost_ms": pytest.approx(0.25)}
+    assert merge(repeats(2))["gap"] is None
 
 
 def test_the_worst_grade_stands_with_its_reasons() -> None:

@@ -12,6 +12,7 @@ PHASE_WORDS = {
     "load": "loading",
     "build": "building",
     "check": "comparing outputs",
+    "control": "timing the plain call",
     "warmup": "warming up",
     "measure": "measuring",
     "end": "ended",
