@@ -61,7 +61,7 @@ class TensorRt(AheadOfTime):
         self._release()
         refuse(configuration, self.flavour)
         options = configuration.options
-        trt_options.parse(options.backend_options, self.flavour.name)
+        chosen = trt_options.parse(options.backend_options, self.flavour.name)
         index = cuda.index_of(configuration.device)
         self._driver = cuda.load()
         if index < self._driver.count():
@@ -95,7 +95,9 @@ class TensorRt(AheadOfTime):
             runtime={
                 "memory": self._gpu.tool,
                 "engine_bytes": len(self._made.blob),
-                "cuda_graph": trt_options.parse(options.backend_options, self.flavour.name).cuda_graph,
+                "cuda_graph": chosen.cuda_graph,
+                # A person's own engine has been built with settings of its own.
+                **(chosen.of_engine() if graph else {}),
             },
         )
         return self._known

@@ -6,7 +6,7 @@ Pure. docs/stages.md defines the parts; backends.backend.StageTimes.outside meas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .load_words import depth
@@ -83,6 +83,9 @@ class Gap:
         return tuple(sorted(found, key=lambda part: -part.ms))
 
 
+_FIELDS = tuple(field.name for field in fields(Gap) if field.name != "parts")
+
+
 def explain(
     stages: Mapping[str, float | None],
     outside: Mapping[str, float],
@@ -138,6 +141,16 @@ def of_run(run: RunView) -> Gap | None:
         waiting = max(0.0, (run.response.mean - run.latency.mean) / 1e6)
     stages = {name: ns / 1e6 for name, ns in run.stages.items()}
     return explain(stages, {name: ns / 1e6 for name, ns in (run.outside or {}).items()}, request, waiting)
+
+
+def explained(result: Mapping[str, Any]) -> list[str]:
+    """The lines of a result whose gap is notable; none of any other."""
+    found = result.get("gap")
+    if not found or not found["notable"]:
+        return []
+    return lines(
+        Gap(**{name: found[name] for name in _FIELDS}, parts=tuple(Part(**part) for part in found["parts"]))
+    )
 
 
 def sentence(gap: Gap) -> str:

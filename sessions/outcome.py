@@ -14,7 +14,7 @@ from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
 from .readings import Readings
 from .records import Fault
-from .results import QUANTILES, Result, blank_result
+from .results import QUANTILES, Result, blank_result, options_of
 from .runner import Runner
 
 
@@ -43,6 +43,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     measurement, facts = runner.measurement, runner.facts
     result = blank_result(facts.configuration, None, runner.error, runner.run)
     result["cold_start_s"] = {name: (facts.cold_start or {}).get(name) for name in result["cold_start_s"]}
+    result["options"], result["threads"] = options_of(runner.task.configuration), facts.loaded.get("threads")
     result["cache"] = facts.loaded.get("cache")
     result["placement"] = facts.loaded.get("placement")
     result["agreement"] = facts.loaded.get("agreement")
@@ -77,7 +78,13 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         conditions = on_gpu(around.gpu, means, around.readings)
     else:
         conditions = on_cpu(means, around.host, facts.loaded.get("threads"))
-    stability = grade(window_medians(measurement.seconds), service.variation, service.n, conditions)
+    stability = grade(
+        window_medians(measurement.seconds),
+        service.variation,
+        service.n,
+        conditions,
+        measurement.requests - service.n,
+    )
     result |= {
         "requests": measurement.requests,
         "samples": samples,

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import load_words, pareto, proof, texts, units
+from . import load_words, pareto, proof, result_lines, texts, units
+from .gap import SUM
 from .gates import Judgement, scope_of
 from .lines import sentence, table
 from .results import COLD_START, LATENCY, QUANTILES, Result, several_models
@@ -150,7 +151,7 @@ def _flat(result: Result) -> dict[str, object]:
     for name in ("max_rel", "mean_abs", "cosine", "top1", "within_band"):
         row[f"agreement_{name}"] = (result["agreement"] or {}).get(name)
     row["pareto"] = result.get("pareto")
-    row |= load_words.as_row(result)
+    row |= load_words.as_row(result) | result_lines.as_row(result)
     return row | dict(result["telemetry"] or {})
 
 
@@ -230,13 +231,14 @@ def _tokens(result: Result) -> str:
     return units.rate(result.get("tokens_per_s"))
 
 
-def control_line(result: Result) -> str:
-    """That the split is approximate, where the plain call takes another time than the same steps one by one."""
-    control = result.get("control") or {}
-    if not control.get("marked"):
-        return ""
-    times = f"{milliseconds(control['p50_ms'])} ms, the same in steps {milliseconds(control['steps_p50_ms'])}"
-    return f"the split into stages is ≈: plain run() takes {times} ({control['difference']:+.0%})"
+def _notes(result: Result) -> list[str]:
+    """What stands below the table of one result beside its stability and verdict."""
+    agreement = agreement_line(result)
+    return [*load_words.notes(result), *([agreement] if agreement else ()), *result_lines.lines(result)]
+
+
+def _stage(name: str) -> Callable[[Result], str]:
+    return lambda result: result_lines.stage(name, result_lines.means(result))
 
 
 def _energy(result: Result) -> str:
@@ -268,6 +270,8 @@ def _columns(
     quantiles: Sequence[str],
     cell: Callable[..., Callable[[Result], str]],
     throughput: Callable[[Result], str],
+    *,
+    stages: bool,
 ) -> list[Column]:
     """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
     columns = [_MODEL] if several_models(results) else []
@@ -283,6 +287,10 @@ def _columns(
         *([("tokens/s", _tokens, True)] if any(r.get("tokens_per_s") for r in results) else []),
         ("n", lambda r: units.count(r["requests"]), True),
     ]
+    if stages:
+        columns += [
+            (name, _stage(name), True) for name in SUM if any(name in result_lines.means(r) for r in results)
+        ]
     if any(r["agreement"] for r in results):
         columns.append(("outputs", _agreement, False))
     if any(r["energy_j_per_sample"] is not None for r in results):
@@ -302,7 +310,7 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     results = document["results"]
     # Where there is a front to look at it is worth more than the far tail.
     quantiles = ("p50", "p99") if pareto.contested(results) else ("p50", "p99", "p99_9")
-    columns = _columns(results, _CONFIGURATION, quantiles, _quantile, _throughput)
+    columns = _columns(results, _CONFIGURATION, quantiles, _quantile, _throughput, stages=False)
     rows = [[heading for heading, _, _ in columns], *([cell(r) for _, cell, _ in columns] for r in results)]
     lines = table(rows, [right for _, _, right in columns])
     if pareto.contested(results):
@@ -315,13 +323,7 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
         for r in results
         if r["stability_reasons"]
     ]
-    lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in load_words.notes(r)]
-    lines += [
-        f"{scope_of(r, model=several)}: {line}"
-        for r in results
-        for line in (agreement_line(r), control_line(r))
-        if line
-    ]
+    lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in _notes(r)]
     lines += [line for r in results for line in verdict_lines(r, scope_of(r, model=several))]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"
@@ -355,8 +357,9 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
     results = document["results"]
     models = ", ".join(dict.fromkeys(r["model"] for r in results))
     columns = _columns(
-        results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval, _throughput_with_interval
-    )
+        results, _PARTS, ("p50", "p90", "p99", "p99_9"), _with_interval, _throughput_with_interval,
+        stages=True,
+    )  # fmt: skip
     lines = [
         f"### {_escaped(models)}",
         "",
@@ -373,11 +376,7 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
             "Pareto: on the front of p50 against samples/s, which no other result here beats in both.",
         ]
     several = several_models(results)
-    notes = [
-        f"- {_escaped(f'{scope_of(r, model=several)}: {note}')}"
-        for r in results
-        for note in load_words.notes(r)
-    ]
+    notes = [f"- {_escaped(f'{scope_of(r, model=several)}: {note}')}" for r in results for note in _notes(r)]
     errors = [f"- {_escaped(error_line(r, model=several))}" for r in results if r["error"]]
     gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
     for block in (notes, errors, gates):

@@ -35,6 +35,12 @@ LATENCY = ("mean", *QUANTILES, "max")
 
 COLD_START = ("import", "load", "build", "first")
 
+SETTINGS = (
+    "backend_options", "compile_mode", "threads", "cpu_affinity", "seed", "gc", "inputs", "input_shapes", "weights", "slo_ms",
+    "tolerance", "trust_engine",
+)  # fmt: skip
+"""The options that say something of what was measured."""
+
 REPEATS_FOR_INTERVAL = 5
 """From here on intervals are those between repeats: they contain what a run's own interval cannot, the
 difference from run to run."""
@@ -80,6 +86,8 @@ def blank_result(
         "dims": dict(configuration.dims),
         "data_path": configuration.data_path,
         "load": configuration.load,
+        "options": options_of(configuration),
+        "threads": None,
         "status": status,
         "error": None if error is None else error.as_dict(),
         "requests": 0,
@@ -117,6 +125,12 @@ def blank_result(
         "control": None,
         "repeats": [],
     }
+
+
+def options_of(configuration: Configuration) -> dict[str, Any]:
+    """What was set beside the configuration, as asked; null, or empty, is the default."""
+    found = asdict(configuration.options)
+    return {name: found[name] for name in SETTINGS}
 
 
 def several_models(results: Sequence[Result]) -> bool:

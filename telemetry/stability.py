@@ -58,7 +58,7 @@ def _level(value: float, a: float, b: float) -> int:
     return 0 if value <= a else 1 if value <= b else 2
 
 
-def _timing(medians: Sequence[float], variation: float, n: int) -> list[tuple[int, str]]:
+def _timing(medians: Sequence[float], variation: float, n: int, apart: int) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     if len(medians) < WINDOWS or min(medians) <= 0:
         found.append((1, f"too short for {WINDOWS} windows"))
@@ -68,7 +68,8 @@ def _timing(medians: Sequence[float], variation: float, n: int) -> list[tuple[in
         found.append((_level(ratio, 1.05, 1.10), words))
     found.append((_level(variation, 0.025, 0.10), f"latencies vary by {100 * variation:.1f} % of their mean"))
     if n < ENOUGH:
-        found.append((1, f"{n} requests, p99 needs {ENOUGH}"))
+        without = f", of which {apart} timed by stage stay out" if apart else ""
+        found.append((1, f"{n + apart} requests{without}, p99 needs {ENOUGH}"))
     return found
 
 
@@ -92,13 +93,13 @@ def _gpu(at: Conditions) -> list[tuple[int, str]]:
     return found
 
 
-def grade(medians: Sequence[float], variation: float, n: int, at: Conditions) -> Grade:
+def grade(medians: Sequence[float], variation: float, n: int, at: Conditions, apart: int = 0) -> Grade:
     """The grade of a run: the worst of its parts decides.
 
     `medians` as `window_medians` gives them, `variation` the coefficient of variation of the service latency,
-    `n` the measured requests.
+    `n` the measured requests in it, `apart` those that were measured and left out of it.
     """
-    found = _timing(medians, variation, n)
+    found = _timing(medians, variation, n, apart)
     if at.gpu:
         found += _gpu(at)
     if at.quota is not None and at.threads is not None and at.threads > at.quota:

@@ -96,7 +96,7 @@ def test_each_path_gives_what_the_model_gives(
     )
 
 
-@pytest.mark.parametrize(("load", "streams"), [("closed:3", 3), ("pipelined:3", 3), ("pipelined:2", 3)])
+@pytest.mark.parametrize(("load", "streams"), [("closed:3", 3), ("pipelined:3", 4), ("pipelined:2", 4)])
 def test_requests_in_flight_have_buffers_of_their_own(
     load: str, streams: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

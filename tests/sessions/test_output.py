@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infertop.backends.configuration import Configuration
+from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
-from infertop.sessions import output
+from infertop.sessions import gap, output
 from infertop.sessions.gates import Judgement
 from infertop.sessions.results import blank_result
 
@@ -212,7 +212,9 @@ def test_a_split_that_costs_time_itself_is_said() -> None:
     }
     text = output.as_text(document(result(control=control)))
     assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in text
-    assert "≈" not in output.as_text(document(result(control={**control, "marked": False})))
+    unmarked = output.as_text(document(result(control={**control, "marked": False})))
+    assert "plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in unmarked
+    assert "≈" not in unmarked
 
 
 def test_a_language_model_has_its_tokens_beside_its_samples() -> None:
@@ -220,3 +222,92 @@ def test_a_language_model_has_its_tokens_beside_its_samples() -> None:
     assert "tokens/s" in text
     assert "51 200" in text
     assert "tokens/s" not in output.as_text(document(result()))
+
+
+TIMED = {
+    "host": {"mean": 0.0001, "p50": 0.0},
+    "h2d": {"mean": 2.56, "p50": 2.5},
+    "compute": {"mean": 4.85, "p50": 4.8},
+    "d2h": {"mean": 0.0531, "p50": 0.05},
+    "gap": {"mean": 0.6, "p50": 0.6},
+    "enqueue": {"mean": 1.2, "p50": 1.2},
+}
+
+
+def on_gpu(**fields: Any) -> dict[str, Any]:
+    found = result("torch-eager", device="cuda:0", stages_ms=TIMED, stage_n=204, **fields)
+    return found | {"gap": gap.of_result(found, {"issue": 0.4, "sync": 0.15})}
+
+
+def test_stages_and_a_notable_gap_have_their_lines() -> None:
+    instrumented = {"apart": True, "n": 204, "cost_ms": 0.1}
+    lines = output.as_text(document(on_gpu(instrumented=instrumented))).splitlines()
+    scope = "torch-eager/fp32/8: "
+    assert lines[2] == (
+        scope
+        + "host 0.00 + h2d 2.56 + compute 4.85 + d2h 0.0531 + gap 0.600 = 8.06 ms, enqueue 1.20 beside; "
+        "means, n 204, which take 0.100 longer for being timed"
+    )
+    assert lines[3] == scope + (
+        "0.600 of 8.06 ms (7.4 %) lie outside the stages: Python 0.400, synchronisation 0.150, instrumentation 0.0500"
+    )
+    assert lines[4].startswith(
+        scope + "Python 0.400 ms: the host works while the GPU has nothing of this request"
+    )
+    assert lines[5].startswith(scope + "synchronisation 0.150 ms: ")
+    assert lines[6].startswith(scope + "trtexec calls h2d + compute + d2h its latency: 7.46 of these 8.06 ms")
+    small = on_gpu()
+    small["gap"] = gap.of_result({**small, "stages_ms": {**TIMED, "gap": {"mean": 0.05, "p50": 0.05}}}, {})
+    assert "outside the stages" not in output.as_text(document(small)), (
+        "seven thousandths of it are nothing to explain"
+    )
+
+
+def test_markdown_and_csv_have_the_stages_too() -> None:
+    markdown = output.as_markdown(document(on_gpu(), result()))
+    assert "| host | h2d | compute | d2h | gap |" in markdown
+    assert "| 0.00 | 2.56 | 4.85 | 0.0531 | 0.600 |" in markdown
+    assert "| – | – | – | – | – |" in markdown
+    assert "| host |" not in output.as_markdown(document(result()))
+    row = next(csv.DictReader(io.StringIO(output.as_csv(document(on_gpu())))))
+    assert (row["gap_mean_ms"], row["gap_issue_ms"], row["gap_sync_ms"]) == ("0.6", "0.4", "0.15")
+
+
+def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
+    options = Options(
+        backend_options={"graph_optimization_level": "basic"}, compile_mode="max-autotune", threads=2, inputs="/a/b/x.npz", seed=7
+    )  # fmt: skip
+    runtime = {
+        "compile_mode": "max-autotune", "graphs": 2, "graph_breaks": 1, "graph_break_reasons": ["a print"], "recompiles": 0,
+        "recompile_reasons": [], "cuda_graphs": "skipped: mutated inputs", "notes": [],
+    }  # fmt: skip
+    blank = blank_result(Configuration("torch-compile", "smallcnn", "fp32", 8, options=options), "ok")
+    found = result("torch-compile", options=blank["options"], runtime=runtime, threads=2)
+    text = output.as_text(document(found))
+    assert (
+        "/8: set: graph_optimization_level=basic, inputs x.npz, compile mode max-autotune, threads 2, seed 7\n"
+        in text
+    )
+    assert (
+        "/8: compiled in mode max-autotune: 2 graphs, 1 graph break (a print), no recompilations; CUDA graphs skipped: mutated inputs\n"
+        in text
+    )
+    row = next(csv.DictReader(io.StringIO(output.as_csv(document(found)))))
+    assert row["options"].startswith("graph_optimization_level=basic")
+    assert row["threads"] == "2"
+    assert "set:" not in output.as_text(document(result())), "defaults are not worth a line"
+
+
+def test_an_engine_is_said_with_what_it_was_built_by() -> None:
+    runtime = {
+        "memory": "pycuda",
+        "engine_bytes": 46_800_000,
+        "cuda_graph": True,
+        "optimization_level": 5,
+        "workspace": 1 << 30,
+    }
+    text = output.as_text(document(result("tensorrt", runtime=runtime)))
+    assert (
+        "engine of 46.8 MB: optimisation level 5, workspace 1.1 GB, replayed as a CUDA graph; memory by pycuda"
+        in text
+    )

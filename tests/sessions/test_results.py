@@ -18,7 +18,8 @@ from infertop.sessions.results import LATENCY, QUANTILES, blank_result, document
 from infertop.telemetry.histogram import Histogram
 
 FIELDS = {
-    "run", "backend", "device", "model", "precision", "batch", "dims", "data_path", "load", "status", "error", "requests", "samples",
+    "run", "backend", "device", "model", "precision", "batch", "dims", "data_path", "load", "options", "threads", "status", "error",
+    "requests", "samples",
     "duration_s", "throughput", "throughput_ci95", "tokens_per_s", "latency_ms", "latency_ci95_ms", "ci_method", "latency_hdr",
     "response_ms", "response_ci95_ms", "response_hdr", "open_loop", "slo", "stages_ms", "stage_n", "gap", "instrumented",
     "cold_start_s", "cache", "agreement", "telemetry", "energy_j_per_sample", "verdicts", "proof", "stability", "stability_reasons", "warmup",

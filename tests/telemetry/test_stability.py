@@ -87,3 +87,8 @@ def test_windows_are_thirds_of_the_run() -> None:
     assert window_medians(seconds) == (1000.0, 1500.0, 2000.0)
     assert window_medians([s.compact() for s in seconds]) == window_medians(seconds)
     assert window_medians([second(5), second(5), Histogram()]) == ()
+
+
+def test_requests_that_were_left_out_are_counted_beside_those_that_were_not() -> None:
+    found = grade(STEADY, 0.01, 49, CPU, apart=1)
+    assert found.reasons == ("50 requests, of which 1 timed by stage stay out, p99 needs 368",)
