@@ -155,10 +155,15 @@ def explained(result: Mapping[str, Any]) -> list[str]:
 
 def sentence(gap: Gap) -> str:
     """`0.21 of 3.60 ms (6 %) lie outside the stages: Python 0.12, synchronisation 0.05, queueing 0.04`."""
-    head = f"{milliseconds(gap.ms)} of {milliseconds(gap.service_ms)} ms ({_percent(gap.share)}) lie outside the stages"
+    text = head(gap)
     named = [part for part in sorted(gap.parts, key=lambda p: -p.ms) if part.ms >= NAMED_SHARE * gap.ms]
     parts = ", ".join(f"{part.label} {milliseconds(part.ms)}" for part in named)
-    return f"{head}: {parts}" if parts else head
+    return f"{text}: {parts}" if parts else text
+
+
+def head(gap: Gap) -> str:
+    """`0.21 of 3.60 ms (5.8 %) lie outside the stages`."""
+    return f"{milliseconds(gap.ms)} of {milliseconds(gap.service_ms)} ms ({_percent(gap.share)}) lie outside the stages"
 
 
 def waiting_words(gap: Gap) -> str:
@@ -218,7 +223,7 @@ def _words(name: str, request: Request) -> tuple[str, str]:
             "",
         )
     return (
-        f"{request.backend} does not say when its device was done, so that the host's part and the wait's are one",
+        f"{request.backend} does not say when its device was done, or the recording is from before that was kept",
         "",
     )
 

@@ -91,6 +91,12 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     bytes_out: int | None = None
     work: dict[str, Any] | None = None  # what one request asks of the GPU: backends/cost.py
     peaks: dict[str, float] | None = None  # what the GPU can do at most: backends/peaks.py
+    runtime: dict[str, Any] | None = (
+        None  # what the runtime chose and turned out to do: compiled graphs, engine settings
+    )
+    control: dict[str, Any] | None = (
+        None  # the plain call beside the same request in steps: backends/control.py
+    )
     unbounded: str | None = (
         None  # with "measure", in an open loop: why the response latency has no percentiles
     )

@@ -49,19 +49,9 @@ def stages(result: Result) -> str:
     return f"≈ {text}" if (result.get("control") or {}).get("marked") else text
 
 
-def control(result: Result) -> str:
-    """The plain call beside the same request in steps; where they differ, that the split into stages is approximate."""
-    found = result.get("control")
-    if not found:
-        return ""
-    plain, steps = milliseconds(found["p50_ms"]), milliseconds(found["steps_p50_ms"])
-    text = f"plain run() takes {plain} ms, the same in steps {steps} ({found['difference']:+.0%})"
-    return f"the split into stages is ≈: {text}" if found["marked"] else text
-
-
 def lines(result: Result) -> list[str]:
     """All of a result's."""
-    found = [stages(result), control(result), *explained(result)]
+    found = [stages(result), runtime_words.control(result.get("control")), *explained(result)]
     chosen = runtime_words.settings(result.get("options") or {})
     if chosen:
         found.append(f"set: {', '.join(chosen)}")

@@ -158,6 +158,7 @@ class Runner:
             placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
             threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
             bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
+            runtime=message["runtime"], control=message["control"],
         )  # fmt: skip
         for note in (message.get("runtime") or {}).get("notes", ()):
             self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))

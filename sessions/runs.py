@@ -195,6 +195,8 @@ class RunState:
             "threads": record.threads,
             "cache": record.cache,
             "cold_start": record.cold_start,
+            "runtime": _known(record, "runtime") or {},
+            "control": _known(record, "control"),
             "verdict": self.verdict,
             "error": record.error,
         }
@@ -221,6 +223,13 @@ class RunState:
             stage_n=max((histogram.n for histogram in stages.values()), default=0),
             drops=self.drops,
         )
+
+
+def _known(record: Run, name: str) -> Mapping[str, Any] | None:
+    """What the run's end says of it, else what was known when its requests began."""
+    said = (record.result or {}).get(name)
+    found: Mapping[str, Any] | None = said if isinstance(said, dict) and said else getattr(record, name)
+    return found
 
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:

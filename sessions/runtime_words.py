@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import units
+from .latency import count, number
 
 _PLAIN = {"seed": 0, "gc": "off"}
 """Settings whose value a person need not hear of."""
@@ -45,20 +46,33 @@ def did(runtime: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def control(found: Mapping[str, Any] | None) -> str:
+    """The plain call beside the same request in steps; where they differ, that the split into stages is approximate."""
+    plain, steps, difference = (
+        number((found or {}).get(name)) for name in ("p50_ms", "steps_p50_ms", "difference")
+    )
+    if plain is None or steps is None or difference is None:
+        return ""
+    text = f"plain run() takes {units.milliseconds(plain)} ms, the same in steps {units.milliseconds(steps)} ({difference:+.0%})"
+    return f"the split into stages is ≈: {text}" if (found or {}).get("marked") is True else text
+
+
 def _compiled(runtime: Mapping[str, Any]) -> str:
     """`compiled in mode default: 1 graph, no graph breaks, no recompilations; CUDA graphs none: mode default asks for none`."""
-    parts = [_count(runtime["graphs"], "graph")]
-    for count, noun, reasons in (
+    parts = [_count(runtime.get("graphs"), "graph")]
+    for name, noun, reasons in (
         ("graph_breaks", "graph break", "graph_break_reasons"),
         ("recompiles", "recompilation", "recompile_reasons"),
     ):
-        why = "; ".join(map(str, runtime.get(reasons) or ()))
-        parts.append(_count(runtime[count], noun) + (f" ({why})" if why else ""))
-    return f"compiled in mode {runtime['compile_mode']}: {', '.join(parts)}; CUDA graphs {runtime['cuda_graphs']}"
+        said = runtime.get(reasons)
+        why = "; ".join(map(str, said)) if isinstance(said, list) else ""
+        parts.append(_count(runtime.get(name), noun) + (f" ({why})" if why else ""))
+    graphs = runtime.get("cuda_graphs") or "not known"
+    return f"compiled in mode {runtime.get('compile_mode')}: {', '.join(parts)}; CUDA graphs {graphs}"
 
 
 def _engine(runtime: Mapping[str, Any]) -> str:
-    """`engine of 46.8 MB: optimisation level 5, workspace 1.07 GB, CUDA graph; memory by pycuda`."""
+    """`engine of 46.8 MB: optimisation level 5, workspace 1.1 GB, replayed as a CUDA graph; memory by pycuda`."""
     parts = []
     for name, words in (
         ("optimization_level", "optimisation level"),
@@ -66,11 +80,13 @@ def _engine(runtime: Mapping[str, Any]) -> str:
     ):
         if runtime.get(name) is not None:
             parts.append(f"{words} {runtime[name]}")
-    if runtime.get("workspace") is not None:
-        parts.append(f"workspace {units.size(runtime['workspace'])}")
+    if (workspace := number(runtime.get("workspace"))) is not None:
+        parts.append(f"workspace {units.size(workspace)}")
     parts.append("replayed as a CUDA graph" if runtime.get("cuda_graph") else "no CUDA graph")
-    return f"engine of {units.size(runtime['engine_bytes'])}: {', '.join(parts)}; memory by {runtime.get('memory')}"
+    size = units.size(number(runtime.get("engine_bytes")))
+    return f"engine of {size}: {', '.join(parts)}; memory by {runtime.get('memory')}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+def _count(value: object, noun: str) -> str:
+    n = count(value)
+    return f"{n or 'no'} {noun}{'' if n == 1 else 's'}"

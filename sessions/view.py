@@ -70,6 +70,10 @@ class RunView:
     threads: int | None = None
     cache: str | None = None
     cold_start: Mapping[str, float | None] | None = None
+    runtime: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # what the runtime turned out to do, as a result has it
+    control: Mapping[str, Any] | None = None  # the plain call beside the same request in steps, likewise
     requests: int = 0  # measured
     samples: int = 0
     measured_s: float = 0.0  # end of warm-up to last completion

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..sessions import gap, runtime_words
 from ..sessions.records import Evidence
-from ..sessions.view import View
+from ..sessions.view import RunView, View
 from .panels.diagnosis import name_of
 from .render.cells import EMPTY, Row, clean, wrap
 from .render.numbers import clock, number, quantity, size, span
@@ -38,10 +39,13 @@ def rows(view: View, width: int) -> list[Row]:
     out += [EMPTY, *_signals(found.evidence, width)]
     if found.advice:
         out += _advice(found.advice, width)
-    if view.run is not None and view.run.link:
-        out += [EMPTY, *_link(view.run.link, width)]
-    if view.run is not None and view.run.work:
-        out += [EMPTY, *_work(view.run.work, view.run.peaks or {}, width)]
+    if view.run is not None:
+        sections = [_gap(view.run, width), _did(view.run, width)]
+        if view.run.link:
+            sections.append(_link(view.run.link, width))
+        if view.run.work:
+            sections.append(_work(view.run.work, view.run.peaks or {}, width))
+        out += [row for section in sections if section for row in (EMPTY, *section)]
     if len(view.standings) > 1:
         out += [EMPTY, *_timeline(view, width)]
     return [*out, EMPTY, *_cost(view, width)]
@@ -97,6 +101,32 @@ def _advice(advice: Mapping[str, object], width: int) -> list[Row]:
         text = f"{name_of(measured)} led to this run and gained {gained}; predicted {predicted}"
         out += [((piece, "one"),) for piece in wrap(text, width)]
     return out
+
+
+def _gap(run: RunView, width: int) -> list[Row]:
+    """What the stages leave of the service latency, in numbers and words, and why trtexec shows less."""
+    found = gap.of_run(run)
+    if found is None:
+        return []
+    cells: list[list[Cell]] = [
+        [part.label, f"{number(part.ms)} ms", f"{part.share * 100:.1f} %"] for part in found.parts
+    ]
+    columns = [
+        Column("of that", right=False, flexible=True),
+        Column("mean", style="strong"),
+        Column("of the service", style="dim"),
+    ]
+    out: list[Row] = [((piece, "strong"),) for piece in wrap(gap.head(found), width)]
+    out += table(columns, cells, width)
+    for line in gap.lines(found)[1:]:
+        out += [((piece, "text"),) for piece in wrap(clean(line), width)]
+    return out
+
+
+def _did(run: RunView, width: int) -> list[Row]:
+    """What the runtime turned out to do, and what the plain call takes."""
+    said = [*runtime_words.did(run.runtime), *filter(None, (runtime_words.control(run.control),))]
+    return [((piece, "text"),) for line in said for piece in wrap(clean(line), width)]
 
 
 def _link(link: Mapping[str, float], width: int) -> list[Row]:

@@ -190,6 +190,37 @@ async def test_the_evidence_lists_which_verdicts_stood() -> None:
     ]
 
 
+async def test_the_evidence_explains_the_gap_and_says_what_trtexec_would_show() -> None:
+    view = advised()
+    run = synthetic.run(
+        configuration=CUDA,
+        stages={"h2d": 1.5e6, "compute": 1.6e6, "d2h": 1e5, "gap": 4e5, "enqueue": 4e5},
+        outside={"issue": 3e5, "sync": 8e4},
+        control={"p50_ms": 3.5, "steps_p50_ms": 3.9, "difference": 0.11, "marked": True},
+        runtime={
+            "compile_mode": "default",
+            "graphs": 2,
+            "graph_breaks": 1,
+            "recompiles": 0,
+            "cuda_graphs": "none",
+        },
+    )
+    async with running(FakePort(dataclasses.replace(view, run=run)), size=(120, 60)) as screen:
+        await screen.press("v")
+        assert "0.400 of 3.60 ms (11 %) lie outside the stages" in screen.text
+        row = next(line for line in screen.lines if "Python" in line and "8.3 %" in line)
+        assert "0.30 ms" in row
+        assert "trtexec calls h2d + compute + d2h its latency: 3.20 of these 3.60 ms" in screen.text
+        assert (
+            "the split into stages is ≈: plain run() takes 3.50 ms, the same in steps 3.90 (+11%)"
+            in screen.text
+        )
+        assert (
+            "compiled in mode default: 2 graphs, 1 graph break, no recompilations; CUDA graphs none"
+            in screen.text
+        )
+
+
 # -- sweeps
 
 
