@@ -115,7 +115,10 @@ WORDS = [
     _option("--inputs", metavar="FILE.npz", help="Inputs from a file instead of generated ones."),
     _option("--weights", metavar="FILE", help="Weights of a model that is known by name, instead of random ones."),
     _option("--compile-mode", metavar="MODE", help="Of torch-compile: default, reduce-overhead or max-autotune. [default: default]"),
-    _option("--backend-option", metavar="KEY=VALUE", multiple=True, help="A setting of the runtime's own."),
+    _option(
+        "--backend-option", metavar="[BACKEND:]KEY=VALUE", multiple=True,
+        help="A setting of the runtime's own, for the backends that know it, or for the one named.",
+    ),
     _option(
         "--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True,
         help="Interpreter that runs the model: for all backends, for one, or for those named NAME@LABEL.",
@@ -247,6 +250,8 @@ def run(
     gates.check(conditions, planned.configurations)
     for skipped in planned.skipped:
         say(lines.sentence(f"{skipped.backend} is left out: {skipped.reason}", skipped.fix))
+    for note in planned.notes:
+        say(note)
     resumed = None
     if resume is not None:
         resumed = _resumed(resume, planned, interpreters, record, sessions_dir, name)

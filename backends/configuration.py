@@ -22,7 +22,8 @@ class Options:
     input_shapes: dict[str, str] = field(default_factory=dict)  # NAME -> "AxBxC[:DTYPE]", as typed
     weights: str | None = None
     compile_mode: str | None = None
-    backend_options: dict[str, str] = field(default_factory=dict)
+    backend_options: dict[str, str] = field(default_factory=dict)  # those that the backend takes
+    asked_options: list[str] = field(default_factory=list)  # all, of every backend, as [BACKEND:]KEY=VALUE
     agreement: bool = False  # compare the outputs with a reference's before measuring (the command line does)
     control: bool = (
         False  # time a plain call beside the same request in steps, before measuring (the command line does)

@@ -20,7 +20,15 @@ from .signature import Signature
 _LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
            "layout": "ORT_ENABLE_LAYOUT", "all": "ORT_ENABLE_ALL"}  # fmt: skip
 _SWITCHES = ("enable_cpu_mem_arena", "enable_mem_pattern", "enable_mem_reuse", "use_deterministic_compute")
-_SESSION_OPTIONS = ("graph_optimization_level", "execution_mode", "inter_op_num_threads", *_SWITCHES)
+SESSION_OPTIONS = ("graph_optimization_level", "execution_mode", "inter_op_num_threads", *_SWITCHES)
+SESSION_PREFIXES = ("session.", "optimization.", "memory.", "ep.")
+"""Of keys that go to the session as they are."""
+
+_CHOICES = {
+    "graph_optimization_level": _LEVELS,
+    "execution_mode": {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"},
+    **{name: {"1": "1", "0": "", "true": "1", "false": ""} for name in _SWITCHES},
+}
 
 
 def runtime() -> Any:
@@ -67,21 +75,31 @@ def session_options(
         options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    for key, value in asked.items():
-        if key.startswith(("session.", "optimization.", "memory.", "ep.")):
+    for key, value in check_session(asked, others).items():
+        if key.startswith(SESSION_PREFIXES):
             options.add_session_config_entry(key, value)
         elif key == "graph_optimization_level":
-            setattr(options, key, getattr(ort.GraphOptimizationLevel, _choice(key, value, _LEVELS)))
+            setattr(options, key, getattr(ort.GraphOptimizationLevel, value))
         elif key == "execution_mode":
-            modes = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
-            setattr(options, key, getattr(ort.ExecutionMode, _choice(key, value, modes)))
-        elif key == "inter_op_num_threads" and value.isdigit():
+            setattr(options, key, getattr(ort.ExecutionMode, value))
+        elif key == "inter_op_num_threads":
             options.inter_op_num_threads = int(value)
-        elif key in _SWITCHES:
-            setattr(options, key, _choice(key, value, {"1": "1", "0": "", "true": "1", "false": ""}) == "1")
+        else:
+            setattr(options, key, value == "1")
+    return options
+
+
+def check_session(asked: Mapping[str, str], others: Sequence[str] = ()) -> dict[str, str]:
+    """The session's options with their values as onnxruntime spells them. Raises MeasureError "usage"; needs no onnxruntime."""
+    found: dict[str, str] = {}
+    for key, value in asked.items():
+        if key.startswith(SESSION_PREFIXES) or (key == "inter_op_num_threads" and value.isdigit()):
+            found[key] = value
+        elif key in _CHOICES:
+            found[key] = _choice(key, value, _CHOICES[key])
         else:
             raise _unknown_option(key, value, others)
-    return options
+    return found
 
 
 def split_options(asked: Mapping[str, str], provider: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -243,7 +261,7 @@ def _unknown_option(key: str, value: str, others: Sequence[str]) -> MeasureError
         return MeasureError(
             "usage", f"--backend-option {key}={value} is what --threads sets", "use --threads N"
         )
-    known = (*_SESSION_OPTIONS, *others)
+    known = (*SESSION_OPTIONS, *others)
     near = nearest(key, known)
     return MeasureError(
         "usage",

@@ -25,6 +25,15 @@ SWITCH = {"1": True, "0": False, "true": True, "false": False}
 _PRECISIONS = {"cpu": ("native", "fp32", "fp16", "bf16"), "cuda": ("native", "fp32", "tf32", "fp16", "bf16")}
 
 
+def switch(name: str, value: str) -> bool:
+    """Raises MeasureError kind "usage"."""
+    if value.lower() not in SWITCH:
+        raise MeasureError(
+            "usage", f"--backend-option {name}={value} is not known", f"use one of {', '.join(SWITCH)}"
+        )
+    return SWITCH[value.lower()]
+
+
 class TorchEager(AheadOfTime):
     """A module called operator by operator under `inference_mode`, in evaluation mode."""
 
@@ -252,14 +261,7 @@ class TorchEager(AheadOfTime):
 
     def _channels_last(self, configuration: Configuration) -> bool:
         """Whether convolutions get their tensors with the channels in the last place, which tensor cores prefer."""
-        value = configuration.options.backend_options.get("channels_last", "0").lower()
-        if value not in SWITCH:
-            raise MeasureError(
-                "usage",
-                f"--backend-option channels_last={value} is not known",
-                f"use one of {', '.join(SWITCH)}",
-            )
-        return SWITCH[value]
+        return switch("channels_last", configuration.options.backend_options.get("channels_last", "0"))
 
     def _refuse_channels_last(self, built: Built) -> None:
         if built.program is not None:

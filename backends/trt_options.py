@@ -9,6 +9,8 @@ from typing import Any
 from .errors import MeasureError
 from .registry import nearest
 
+NAMES = ("builder_optimization_level", "workspace_mib", "max_aux_streams", "cuda_graph")
+
 _LEVELS = range(6)
 _SWITCH = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
 
@@ -46,12 +48,11 @@ def parse(asked: Mapping[str, str], backend: str) -> TrtOptions:
                 raise MeasureError("usage", f"--backend-option {key}={value} is not known", "give 1 or 0")
             graph = _SWITCH[value.lower()]
         else:
-            known = ("builder_optimization_level", "workspace_mib", "max_aux_streams", "cuda_graph")
-            near = nearest(key, known)
+            near = nearest(key, NAMES)
             raise MeasureError(
                 "usage",
                 f"--backend-option {key}={value} is not known to {backend}",
-                f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}",
+                f"did you mean {near[0]}?" if near else f"known are {', '.join(NAMES)}",
             )
     return TrtOptions(level, workspace, streams, graph)
 

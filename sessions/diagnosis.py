@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration, Options
 from ..telemetry import bottleneck
 from ..telemetry.bottleneck import Steady, diagnose
@@ -259,7 +260,7 @@ def remedy(configuration: Configuration, advice: Mapping[str, Any]) -> Configura
     if action == "precision" and isinstance(value, str):
         return replace(configuration, precision=value)
     if action == "backend" and isinstance(value, str):
-        return replace(configuration, backend=value)
+        return fitted(replace(configuration, backend=value))
     if action == "batch-up" and isinstance(value, int):
         return replace(configuration, batch=value)
     if action == "threads" and isinstance(value, int):

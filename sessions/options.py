@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..backends import models, registry
+from ..backends import backend_options, models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from ..backends.shapes import parse_input_shape
@@ -85,7 +85,8 @@ def plan(names: Sequence[str], words: Words, probe: Probe, repeats: int = 1) -> 
         )
         configurations += _combined(name, model, choices, words)
         skipped |= dict.fromkeys(left_out)
-    configurations = load_options.with_limit(configurations, words.slo)
+    backend_options.check(configurations, [s.backend for s in skipped])
+    configurations = load_options.with_limit(tuple(map(backend_options.fitted, configurations)), words.slo)
     duration_s, requests = length(words, DEFAULT_DURATION_S)
     load_options.check_arrivals(configurations, duration_s)
     tasks = make_tasks(
@@ -96,7 +97,8 @@ def plan(names: Sequence[str], words: Words, probe: Probe, repeats: int = 1) -> 
         duration_s=duration_s,
         requests=requests,
     )
-    return Plan(configurations, tasks, tuple(skipped)), environments
+    notes = (*backend_options.notes(configurations), *processors.notes(words.threads, configurations))
+    return Plan(configurations, tasks, tuple(skipped), notes), environments
 
 
 def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
@@ -107,7 +109,9 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     environments = interpreters.environments(words.python)
     choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
-    configuration = load_options.with_limit(_combined(model, found, [choice], words)[:1], words.slo)[0]
+    chosen = _combined(model, found, [choice], words)[:1]
+    backend_options.check(chosen)
+    configuration = load_options.with_limit(tuple(map(backend_options.fitted, chosen)), words.slo)[0]
     load_options.check_arrivals([configuration], duration_s)
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments
 
@@ -189,7 +193,7 @@ def options(words: Words) -> Options:
         compile_mode=next(iter(_known(words.compile_mode, COMPILE_MODES, "--compile-mode")), None),
         input_shapes=dict(parse_input_shape(word) for word in words.input_shape),
         weights=_file(words.weights, "--weights"),
-        backend_options=dict(_backend_option(word) for word in words.backend_option),
+        asked_options=[backend_options.parse(word).text for word in words.backend_option],
         agreement=words.agreement is not False,
         control=words.control,
         tolerance=words.tolerance,
@@ -212,13 +216,6 @@ def _file(text: str | None, option: str) -> str | None:
         fix = f"did you mean {path.parent / near[0]}?" if near else "give the path of a file"
         raise MeasureError("usage", f"{option} {text}: there is no such file", fix)
     return os.path.abspath(path)
-
-
-def _backend_option(word: str) -> tuple[str, str]:
-    key, equals, value = word.partition("=")
-    if not equals or not key.strip():
-        raise MeasureError("usage", f"--backend-option {word!r} is not KEY=VALUE", "write it like KEY=1")
-    return key.strip(), value.strip()
 
 
 def _warmup(rule: str) -> str:

@@ -41,6 +41,7 @@ class Plan:
     configurations: tuple[Configuration, ...]
     tasks: tuple[Task, ...]
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()  # what a person should know before it is measured, a sentence each
 
 
 @dataclass(frozen=True)

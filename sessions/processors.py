@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 
+from ..backends.configuration import Configuration
 from ..backends.cores import allowed_cores
 from ..backends.errors import MeasureError
 from . import units
@@ -49,6 +50,18 @@ def _ranges(cores: Sequence[int]) -> str:
         else:
             spans.append([core, core])
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def notes(text: str | None, configurations: Sequence[Configuration]) -> list[str]:
+    """That more threads were asked for than there are cores to run them."""
+    for configuration in configurations:
+        asked, cores = configuration.options.threads, configuration.options.cpu_affinity
+        allowed = allowed_cores() if cores is None else len(cores)
+        if text is not None and configuration.device == "cpu" and asked is not None and asked > allowed:
+            return [
+                f"--threads {text} is more than the {allowed} cores that are allowed here: threads will wait for each other"
+            ]
+    return []
 
 
 def threads(text: str | None, cores: Sequence[int] | None) -> int | None:

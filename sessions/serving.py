@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from ..backends import models, registry
+from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
@@ -302,7 +303,7 @@ class Server:
         device = configuration.device
         if not device:
             device = available[name].device if name in available else "cpu"
-        return replace(configuration, backend=name, device=device)
+        return fitted(replace(configuration, backend=name, device=device))
 
     def _check(self, configuration: Configuration) -> None:
         """Refuse what cannot run before anything is stopped for it."""

@@ -191,7 +191,8 @@ def test_names_that_nearly_match_are_suggested() -> None:
         ("--threads", {"threads": "few"}),
         ("not a list of cores", {"cpu_affinity": "0-"}),
         ("not allowed here", {"cpu_affinity": "999999"}),
-        ("not KEY=VALUE", {"backend_option": ("arena",)}),
+        (r"not \[BACKEND:\]KEY=VALUE", {"backend_option": ("arena",)}),
+        ("arena=0 is not known to onnxruntime-cpu", {"backend_option": ("arena=0",)}),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(message: str, words: dict[str, Any]) -> None:
@@ -225,12 +226,12 @@ def test_options_are_recorded_with_the_configuration(tmp_path: Path) -> None:
     inputs.touch()
     core = processors.mask()[-1]
     found, _ = plan(
-        backend="ort-cpu", threads="all", cpu_affinity=str(core), gc="on", seed=7, inputs=str(inputs), backend_option=("arena=0",),
+        backend="ort-cpu", threads="all", cpu_affinity=str(core), gc="on", seed=7, inputs=str(inputs), backend_option=("enable_mem_pattern=0",),
         working_directory=str(tmp_path), cache_directory="/cache",
     )  # fmt: skip
     chosen = found.configurations[0].options
     assert (chosen.threads, chosen.cpu_affinity, chosen.gc, chosen.seed) == (1, [core], "on", 7)
-    assert (chosen.inputs, chosen.backend_options) == (str(inputs), {"arena": "0"})
+    assert (chosen.inputs, chosen.backend_options) == (str(inputs), {"enable_mem_pattern": "0"})
     assert (chosen.working_directory, chosen.cache_directory) == (str(tmp_path), "/cache")
 
 
@@ -264,3 +265,13 @@ def test_the_live_screen_starts_with_the_first_of_every_list(python: str) -> Non
 
 def test_every_core_that_is_allowed_is_known() -> None:
     assert processors.mask() == sorted(os.sched_getaffinity(0))
+
+
+def test_what_a_person_should_know_before_it_is_measured_is_in_the_plan() -> None:
+    allowed = processors.allowed_cores()
+    found, _ = plan(backend="ort-cpu,torch", threads="4096", backend_option=("channels_last=1",))
+    assert found.notes == (
+        "--backend-option channels_last=1: onnxruntime-cpu has no such option and is measured without it",
+        f"--threads 4096 is more than the {allowed} cores that are allowed here: threads will wait for each other",
+    )
+    assert not plan(backend="ort-cpu", threads=str(allowed))[0].notes
