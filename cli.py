@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import functools
 import gc
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TextIO, TypeVar
 
 import click
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from .sessions.sweep import Resumed
 
 USAGE, INTERNAL, NOT_MEASURED, BROKEN_PIPE = 2, 70, 3, 141
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Numbers of an OSError by which a disk or a device says that it takes no more: no bug of ours."""
 
 _LIVE = "[MODEL]"
 """Name of the command that opens the screen; nobody types it."""
@@ -69,8 +74,9 @@ def _promptly(command: Callable[P, int]) -> Callable[P, int]:
 
 
 def say(text: str) -> None:
-    """To the person, on standard error."""
-    sys.stderr.write(f"infertop: {text}\n")
+    """To the person, on standard error; where that takes no more there is nobody to tell."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"infertop: {text}\n")
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -239,36 +245,53 @@ def run(
     building, target = _building(words)
     targets = {"json": json, "markdown": markdown, "csv": csv}
     output.check_targets({f"--{option}": target for option, target in targets.items()})
-    names, typed = _models(model, suite, _words(words))
-    interval_s = chosen.interval(typed)
-    planned, interpreters = chosen.plan(names, typed, prober.probe, repeat)
-    if building:
-        from .sessions import building as engines
+    with _documented({} if building or dry_run else targets, model or suite or "", words["backend"]):
+        names, typed = _models(model, suite, _words(words))
+        interval_s = chosen.interval(typed)
+        planned, interpreters = chosen.plan(names, typed, prober.probe, repeat)
+        if building:
+            from .sessions import building as engines
 
-        return engines.run(planned.configurations, interpreters, target, json, say)
-    conditions = [gates.parse(text, chosen.full_name) for text in gate]
-    gates.check(conditions, planned.configurations)
-    for skipped in planned.skipped:
-        say(lines.sentence(f"{skipped.backend} is left out: {skipped.reason}", skipped.fix))
-    for note in planned.notes:
-        say(note)
-    resumed = None
-    if resume is not None:
-        resumed = _resumed(resume, planned, interpreters, record, sessions_dir, name)
-        planned = resumed.plan
-    if dry_run:
-        click.echo(_preview(planned, sessions_dir, len(resumed.results) if resumed else 0), nl=False)
-        return 0
-    measuring_only_on_linux()
+            return engines.run(planned.configurations, interpreters, target, json, say)
+        conditions = [gates.parse(text, chosen.full_name) for text in gate]
+        gates.check(conditions, planned.configurations)
+        for skipped in planned.skipped:
+            say(lines.sentence(f"{skipped.backend} is left out: {skipped.reason}", skipped.fix))
+        for note in planned.notes:
+            say(note)
+        resumed = None
+        if resume is not None:
+            resumed = _resumed(resume, planned, interpreters, record, sessions_dir, name)
+            planned = resumed.plan
+        if dry_run:
+            click.echo(_preview(planned, sessions_dir, len(resumed.results) if resumed else 0), nl=False)
+            return 0
+        measuring_only_on_linux()
+        from .sessions.settings import EngineSettings
+
+        settings = EngineSettings(
+            environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
+            command=["infertop", *sys.argv[1:]],
+        )  # fmt: skip
+        measured = _measure(planned, settings, resumed, prove)
     from .sessions.delivery import deliver
-    from .sessions.settings import EngineSettings
 
-    settings = EngineSettings(
-        environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
-        command=["infertop", *sys.argv[1:]],
-    )  # fmt: skip
-    measured = _measure(planned, settings, resumed, prove)
     return deliver(measured, planned, conditions, targets, pass_inconclusive=inconclusive == "pass", say=say)
+
+
+@contextlib.contextmanager
+def _documented(targets: Mapping[str, str | None], model: str, backend: str | None) -> Iterator[None]:
+    """What fails before an engine begins ends in the documents that were asked for, as what fails after it does; wrong words do not."""
+    try:
+        yield
+    except MeasureError as error:
+        if error.kind != "usage":
+            from .backends import registry
+            from .sessions import delivery
+
+            known = {name: info.name for info in registry.all_backends() for name in (info.name, info.short)}
+            delivery.refuse(error, model, known.get(backend or "", backend), targets, say)
+        raise
 
 
 def _models(model: str | None, name: str | None, words: Any) -> tuple[Sequence[str], Any]:
@@ -532,6 +555,13 @@ def _print_table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: S
 def execute(arguments: Sequence[str]) -> int:
     """Run the command; every ending is an exit code and, where something is wrong, one sentence."""
     try:
+        return _executed(arguments)
+    finally:
+        _settle(sys.stdout)
+
+
+def _executed(arguments: Sequence[str]) -> int:
+    try:
         # Not `cli.main`, which ends a broken pipe with 1: that would read as a failed gate.
         with cli.make_context("infertop", list(arguments)) as context:
             code = cli.invoke(context)
@@ -549,9 +579,11 @@ def execute(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     except BrokenPipeError:
-        _silence(sys.stdout)
         return BROKEN_PIPE
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            say(f"the output could not be written: {error.strerror}")
+            return NOT_MEASURED
         say(_bug(error))
         return INTERNAL
     return code if isinstance(code, int) else 0
@@ -567,8 +599,15 @@ def _usage_sentence(error: click.UsageError) -> str:
     return f"{message[:1].lower()}{message[1:]}; {path} --help lists the options"
 
 
+def _settle(stream: TextIO) -> None:
+    """What the stream does not take goes nowhere, so that the interpreter's end does not complain either."""
+    try:
+        stream.flush()
+    except OSError:
+        _silence(stream)
+
+
 def _silence(stream: TextIO) -> None:
-    """Nobody reads any more: what is still buffered goes nowhere, so that the interpreter's end does not complain either."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

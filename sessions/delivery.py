@@ -9,8 +9,15 @@ from ..backends.errors import MeasureError
 from . import gates, output, results
 from .lines import sentence
 from .plan import Plan
+from .units import UNKNOWN
 
 Say = Callable[[str], None]
+Forms = Mapping[str, Callable[[], str]]
+
+LOST = "nothing was recorded, so that the results are lost"
+
+_NAMED = ("backend", "device", "precision", "data_path", "load")
+"""What a table has to have a word for."""
 
 
 def deliver(
@@ -35,30 +42,28 @@ def deliver(
         except MeasureError as error:
             problems.append(error)
     document["gates"] = [judgement.as_dict() for judgement in judgements]
-    forms: dict[str, Callable[[], str]] = {
+    kept = f"{measured.session} holds the results" if measured.header.recording else LOST
+    forms: Forms = {
         "json": lambda: output.as_json(document),
         "markdown": lambda: output.as_markdown(document, judgements),
         "csv": lambda: output.as_csv(document),
     }
-    for form, target in targets.items():
-        if target is not None and target != output.STDOUT:
-            try:
-                output.write(target, forms[form]())
-            except MeasureError as error:
-                problems.append(error)
+    problems += _files(targets, forms, kept)
     several = results.several_models(document["results"])
     for result in document["results"]:
         if result["error"]:
             say("\n".join([output.error_line(result, model=several), *output.detail_lines(result)]))
-    to_stdout = next((form for form, target in targets.items() if target == output.STDOUT), None)
-    if to_stdout is None:
-        sys.stdout.write(output.as_text(document, judgements))
-    else:
+    to_stdout = _to_stdout(targets)
+    if to_stdout is not None:
         for judgement in judgements:
             say(f"gate {output.gate_line(judgement)}")
         _documents_are_utf8()
-        sys.stdout.write(forms[to_stdout]())
-    sys.stdout.flush()
+    try:
+        output.write_out(
+            output.as_text(document, judgements) if to_stdout is None else forms[to_stdout](), kept
+        )
+    except MeasureError as error:
+        problems.append(error)
     if measured.header.recording:
         say(sentence(f"recorded as {measured.session}", ""))
     if measured.interrupted is not None:
@@ -70,6 +75,51 @@ def deliver(
     if problems:
         raise problems[0]
     return gates.exit_code(document["results"], judgements, pass_inconclusive=pass_inconclusive)
+
+
+def refuse(
+    error: MeasureError, model: str, backend: str | None, targets: Mapping[str, str | None], say: Say
+) -> None:
+    """The documents that were asked for, of a command that failed before an engine began; the error itself is for the caller to say."""
+    document = results.refused(error, model, backend)
+    (result,) = document["results"]
+    shown = {
+        **document,
+        "results": [
+            {name: value if name not in _NAMED or value else UNKNOWN for name, value in result.items()}
+        ],
+    }
+    forms: Forms = {
+        "json": lambda: output.as_json(document),
+        "markdown": lambda: output.as_markdown(shown),
+        "csv": lambda: output.as_csv(shown),
+    }
+    problems = _files(targets, forms, "")
+    to_stdout = _to_stdout(targets)
+    if to_stdout is not None:
+        _documents_are_utf8()
+        try:
+            output.write_out(forms[to_stdout]())
+        except MeasureError as problem:
+            problems.append(problem)
+    for problem in problems:
+        say(sentence(problem.message, problem.fix))
+
+
+def _files(targets: Mapping[str, str | None], forms: Forms, kept: str) -> list[MeasureError]:
+    """Write those that go to files; what could not be written."""
+    problems = []
+    for form, target in targets.items():
+        if target is not None and target != output.STDOUT:
+            try:
+                output.write(target, forms[form](), kept)
+            except MeasureError as error:
+                problems.append(error)
+    return problems
+
+
+def _to_stdout(targets: Mapping[str, str | None]) -> str | None:
+    return next((form for form, target in targets.items() if target == output.STDOUT), None)
 
 
 def _documents_are_utf8() -> None:

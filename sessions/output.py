@@ -7,6 +7,7 @@ import contextlib
 import csv
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
@@ -70,8 +71,9 @@ def _replaceable(path: str) -> bool:
     return not os.path.exists(path) or os.path.isfile(path)
 
 
-def write(target: str, text: str) -> None:
-    """Write the whole file or leave the old one: no reader sees half of it. Raises MeasureError."""
+def write(target: str, text: str, kept: str = "") -> None:
+    """Write the whole file or leave the old one: no reader sees half of it. Raises MeasureError; `kept` says where the results are
+    all the same."""
     path = os.path.realpath(target)
     try:
         if not _replaceable(path):
@@ -95,7 +97,20 @@ def write(target: str, text: str) -> None:
         raise MeasureError(
             "output",
             f"{target} could not be written: {error.strerror}",
-            "the session's log holds the results",
+            kept,
+        ) from error
+
+
+def write_out(text: str, kept: str = "") -> None:
+    """Write to standard output, all of it, now. Raises MeasureError, but BrokenPipeError where nobody reads any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MeasureError(
+            "output", f"standard output could not be written: {error.strerror}", kept
         ) from error
 
 
@@ -368,7 +383,7 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
         *("| " + " | ".join(_escaped(cell(r)) for _, cell, _ in columns) + " |" for r in results),
         "",
         f"Service latency on the host's clock{_methods(results)}; "
-        f"session {_escaped(document['session'])}, infertop {document['infertop']}.",
+        f"{_session(document['session'])}, infertop {document['infertop']}.",
     ]
     if pareto.contested(results):
         lines += [
@@ -382,6 +397,10 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
     for block in (notes, errors, gates):
         lines += ["", *block] if block else []
     return "\n".join(lines) + "\n"
+
+
+def _session(name: str | None) -> str:
+    return "no session" if name is None else f"session {_escaped(name)}"
 
 
 def _methods(results: Sequence[Result]) -> str:

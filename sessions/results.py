@@ -138,6 +138,24 @@ def several_models(results: Sequence[Result]) -> bool:
     return len({r["model"] for r in results}) > 1
 
 
+def refused(error: MeasureError, model: str, backend: str | None) -> dict[str, Any]:
+    """The document of a command that failed before an engine began: one result, of which nothing is known but its error."""
+    from ..telemetry.host import facts  # of no use to those who only view
+
+    result = blank_result(Configuration(backend or "", model), None, error)
+    unknown = dict.fromkeys(("device", "precision", "data_path", "load", "options"))
+    return {
+        "schema": SCHEMA,
+        "infertop": __version__,
+        "session": None,
+        "host": facts(),
+        "gpus": [],
+        "results": pareto.marked([{**result, **unknown, "backend": backend}]),
+        "skipped": [],
+        "gates": [],
+    }
+
+
 def document(measured: Measured, plan: Plan) -> dict[str, Any]:
     """The whole document, one result a configuration in the order in which the person named them, each with its
     place on the Pareto front. `gates` is filled by the gates."""

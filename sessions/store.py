@@ -312,7 +312,7 @@ def _info(found: Found) -> SessionInfo:
             models=tuple(dict.fromkeys(line(c.model, 100) for c in asked)),
             backends=tuple(dict.fromkeys(line(c.label, 100) for c in asked)),
             runs=len(asked),
-            headline=_headline([r for _, r in session.runs]),
+            headline=_headline([r for _, r in session.runs]) or _failure([r for _, r in session.runs]),
         )
 
 
@@ -321,6 +321,17 @@ def _local(unix: int) -> str:
         return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix / 1e9)) if unix else ""
     except (OverflowError, ValueError, OSError):
         return ""
+
+
+def _failure(runs: list[Run]) -> str:
+    """Why the newest run that failed did, and how many of all failed; empty where none has."""
+    labels = {run.run: run.configuration.label for run in runs if run.configuration is not None}
+    failed = {run.run: run.error for run in runs if run.error is not None}
+    if not failed:
+        return ""
+    newest = max(failed)
+    several = f" ({len(failed)} of {len(labels)} runs failed)" if len(labels) > 1 else ""
+    return line(f"✕ {labels.get(newest, '?')}: {line(failed[newest].message, 80)}{several}", 160)
 
 
 def _headline(runs: list[Run]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from infertop import __version__, cli
@@ -347,6 +348,49 @@ def test_ctrl_c_before_the_engine_runs(run: Run, engine: Engine) -> None:
     assert run("run", "smallcnn").code == 130
 
 
+@pytest.mark.parametrize(
+    ("words", "model", "backend", "kind"),
+    [
+        (["nofile.onnx"], "nofile.onnx", None, "model-not-found"),
+        (["smallcn", "--backend", "ort-cpu"], "smallcn", "onnxruntime-cpu", "model-not-found"),
+    ],
+)
+def test_what_fails_before_the_engine_begins_has_its_document(
+    run: Run, engine: Engine, tmp_path: Path, words: list[str], model: str, backend: str | None, kind: str
+) -> None:
+    done = run("run", *words, "--json", "-", "--csv", "out.csv")
+    assert (done.code, engine.calls) == (3, 0)
+    assert done.err.count("infertop: ") == 1
+    document = json.loads(done.out)
+    (result,) = document["results"]
+    assert (document["schema"], document["session"]) == ("infertop.run/1", None)
+    assert (result["model"], result["backend"], result["status"]) == (model, backend, "failed")
+    assert result["error"]["kind"] == kind
+    assert result["error"]["message"] in done.err
+    assert model in (tmp_path / "out.csv").read_text()
+    assert "failed" in run("run", *words, "--markdown", "-").out
+
+
+def test_a_probe_that_fails_and_a_session_that_cannot_be_made_have_theirs(
+    run: Run, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.raises = MeasureError("disk", "no session can be made", "give --sessions-dir a directory")
+    (result,) = json.loads(run("run", "smallcnn", "--json", "-").out)["results"]
+    assert (result["status"], result["error"]["kind"]) == ("failed", "disk")
+
+    def fails(python: str | None = None) -> NoReturn:
+        raise MeasureError("probe-failed", "the interpreter could not be asked", "look at it")
+
+    monkeypatch.setattr("infertop.sessions.prober.probe", fails)
+    done = run("run", "smallcnn", "--json", "-")
+    assert done.code == 3
+    assert json.loads(done.out)["results"][0]["status"] == "unavailable"
+
+
+def test_wrong_words_have_none(run: Run) -> None:
+    run.refused("run", "smallcnn", "--backend", "nobody", "--json", "-")
+
+
 def test_measuring_needs_linux(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "Linux and WSL2" in run.refused("run", "smallcnn", code=3)
@@ -389,6 +433,40 @@ def test_a_closed_pipe_is_quiet() -> None:
     os.close(write)
     _, said = process.communicate()
     assert (process.returncode, said) == (141, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["models"], ["--help"]])
+def test_a_full_disk_is_no_bug(command: list[str], unbuffered: str) -> None:
+    with open("/dev/full", "wb") as full:
+        process = infertop(*command, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+        _, said = process.communicate()
+    assert (process.returncode, said) == (
+        3,
+        b"infertop: the output could not be written: No space left on device\n",
+    )
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [("--record", "smallcnn-1 holds the results"), ("--no-record", "nothing was recorded")],
+)
+def test_results_that_find_no_place_are_said_to_be_where_they_are(
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str, says: str
+) -> None:
+    said = run("run", "smallcnn", option, "--json", "/dev/full")
+    assert said.code == 3
+    assert f"/dev/full could not be written: No space left on device; {says}" in said.err
+    assert "onnxruntime-cpu/fp32/1" in said.out, "the rest is printed"
+    monkeypatch.setattr(sys, "stdout", Full())
+    said = run("run", "smallcnn", option)
+    assert said.code == 3
+    assert f"standard output could not be written: No space left on device; {says}" in said.err
 
 
 def test_a_locale_without_our_characters_ends_nothing() -> None:

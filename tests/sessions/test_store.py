@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions import places, store
-from infertop.sessions.records import End
+from infertop.sessions.records import End, Fault, Run
 from infertop.sessions.writer import SegmentWriter
 from infertop.tests.sessions.synthetic import SECOND, UNIX, Engine, configuration, header, write_segment
 
@@ -272,6 +272,19 @@ def test_listing(home: Path) -> None:
     assert re.fullmatch(r"2026-11-2\d \d\d:\d\d", old.started)
     assert "holds no session" in found["broken"].headline
     writer.close()
+
+
+def test_a_session_whose_runs_all_failed_says_what_was_wrong(home: Path) -> None:
+    place = store.create("m", name="bad")
+    engine = Engine()
+    for backend in ("torch-eager", "onnxruntime-cpu"):
+        engine.begin(configuration(backend=backend))
+        engine.run = None
+        words = "the worker was killed" if backend == "torch-eager" else "there is\x1b[2J no room"
+        engine.write(Run(t=engine.t, run=engine.runs, phase="end", error=Fault("x", words, "free some")))
+    write_segment(place.path, header(unix=UNIX), engine.batches)
+    (found,) = store.listing()
+    assert found.headline == "✕ onnxruntime-cpu: there is no room (2 of 2 runs failed)"
 
 
 def test_a_found_session_says_whether_it_is_live(home: Path) -> None:
