@@ -100,8 +100,8 @@ def refuse(
         _documents_are_utf8()
         try:
             output.write_out(forms[to_stdout]())
-        except MeasureError as problem:
-            problems.append(problem)
+        except MeasureError as failure:
+            problems.append(failure)
     for problem in problems:
         say(sentence(problem.message, problem.fix))
 

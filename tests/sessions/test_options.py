@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from infertop.backends.cores import allowed_cores
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
 from infertop.sessions import options, processors
@@ -268,7 +269,7 @@ def test_every_core_that_is_allowed_is_known() -> None:
 
 
 def test_what_a_person_should_know_before_it_is_measured_is_in_the_plan() -> None:
-    allowed = processors.allowed_cores()
+    allowed = allowed_cores()
     found, _ = plan(backend="ort-cpu,torch", threads="4096", backend_option=("channels_last=1",))
     assert found.notes == (
         "--backend-option channels_last=1: onnxruntime-cpu has no such option and is measured without it",
