@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from .backend import Backend, StageTimes
 from .loads import Load
 from .protocol import Message
-from .ring import INSTRUMENTED, NO_TIMES, RingWriter
+from .ring import INSTRUMENTED, RingWriter
 
 INSTRUMENTED_GAP_NS = 20_000_000
 """Mean of the exponential gaps between instrumented requests: 50 a second, whatever the rate, since CUDA events cost 40 to 50 µs a request."""
@@ -128,7 +128,7 @@ class Loop:
         self, slot: int, start: int, last: int, response: int, times: StageTimes | None, paused: int
     ) -> None:
         if times is None:
-            self._ring.put(start, last - start, response, NO_TIMES, 0, self._run, paused, slot)
+            self._ring.put(start, last - start, response, None, 0, self._run, paused, slot)
             return
         stages = (times.host, times.h2d, times.compute, times.d2h, times.enqueue)
         found = (*stages, *times.outside(start, last, self._load.slots == 1))

@@ -44,9 +44,9 @@ RECORD = np.dtype(
 TIMES = ("host", "h2d", "compute", "d2h", "enqueue", "issue", "queue", "sync")
 """What an instrumented request has, in the record's order."""
 
-NO_TIMES = (float("nan"),) * len(TIMES)
-
 _PACK = struct.Struct("<QQQ8fIHBB").pack_into
+_PACK_PLAIN = struct.Struct("<QQQ32sIHBB").pack_into
+_NO_TIMES = struct.pack("<8f", *[float("nan")] * len(TIMES))
 assert RECORD.itemsize == RECORD_BYTES
 
 
@@ -93,22 +93,22 @@ class RingWriter:
         start: int,
         service: int,
         response: int,
-        times: tuple[float, ...],
+        times: tuple[float, ...] | None,
         flags: int,
         run: int,
         gc: int,
         slot: int,
     ) -> None:
-        """Write one record, or count it as dropped when the engine has not kept up. `times` are those of TIMES."""
+        """Write one record, or count it as dropped when the engine has not kept up. `times` are those of TIMES, where it was instrumented."""
         index = self._next
         if index - self._tail[0] >= CAPACITY:
             self._dropped[0] += 1
             return
-        _PACK(
-            self._map,
-            HEADER_BYTES + (index & (CAPACITY - 1)) * RECORD_BYTES,
-            start, service, response, *times, gc, run & 0xFFFF, flags, slot,
-        )  # fmt: skip
+        offset = HEADER_BYTES + (index & (CAPACITY - 1)) * RECORD_BYTES
+        if times is None:
+            _PACK_PLAIN(self._map, offset, start, service, response, _NO_TIMES, gc, run & 0xFFFF, flags, slot)
+        else:
+            _PACK(self._map, offset, start, service, response, *times, gc, run & 0xFFFF, flags, slot)
         self._next = index = index + 1
         self._head[0] = index
 

@@ -36,9 +36,9 @@ def test_a_record_comes_back_as_it_was_put() -> None:
 def test_records_written_after_the_mark_wait_for_the_next_tick() -> None:
     descriptor = ring.create()
     writer, reader = ring.RingWriter(descriptor), ring.RingReader(descriptor)
-    writer.put(1, 1, 0, ring.NO_TIMES, 0, 1, 0, 0)
+    writer.put(1, 1, 0, None, 0, 1, 0, 0)
     reader.mark()
-    writer.put(2, 1, 0, ring.NO_TIMES, 0, 1, 0, 0)
+    writer.put(2, 1, 0, None, 0, 1, 0, 0)
     assert reader.take()["start"].tolist() == [1]
     reader.mark()
     assert reader.take()["start"].tolist() == [2]
@@ -48,11 +48,11 @@ def test_a_full_ring_counts_what_it_drops_and_keeps_the_oldest() -> None:
     descriptor = ring.create()
     writer, reader = ring.RingWriter(descriptor), ring.RingReader(descriptor)
     for i in range(ring.CAPACITY + 10):
-        writer.put(i, 1, 0, ring.NO_TIMES, 0, 1, 0, 0)
+        writer.put(i, 1, 0, None, 0, 1, 0, 0)
     reader.mark()
     assert reader.take()["start"].tolist() == list(range(ring.CAPACITY))
     assert reader.dropped == 10
-    writer.put(99, 1, 0, ring.NO_TIMES, 0, 1, 0, 0)
+    writer.put(99, 1, 0, None, 0, 1, 0, 0)
     reader.mark()
     assert reader.take()["start"].tolist() == [99]
 

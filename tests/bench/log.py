@@ -18,7 +18,7 @@ from ._budgets import Budget, table
 
 TICKS = 14_400
 METRICS = 40
-STAGES = {"host": 0.02, "h2d": 0.3, "compute": 0.6, "d2h": 0.03}
+STAGES = {"host": 0.02, "h2d": 0.3, "compute": 0.6, "d2h": 0.03, "gap": 0.05, "issue": 0.03, "sync": 0.02}
 
 READER = """
 import random, sys, time

@@ -20,8 +20,6 @@ PRODUCER = """
 import sys, time
 from infertop.backends.ring import RingWriter
 writer, rate, seconds = RingWriter(int(sys.argv[1])), int(sys.argv[2]), float(sys.argv[3])
-nan = float("nan")
-stages = (nan,) * 8
 clock, step = time.monotonic_ns, 1_000_000_000 // rate
 due = clock()
 end = due + int(seconds * 1e9)
@@ -29,7 +27,7 @@ n = 0
 while due < end:
     while clock() < due:
         pass
-    writer.put(clock(), 200_000 + n * 2654435761 % 100_000, 0, stages, 0, 1, 0, 0)
+    writer.put(clock(), 200_000 + n * 2654435761 % 100_000, 0, None, 0, 1, 0, 0)
     n += 1
     due += step
 print(n)
@@ -39,11 +37,10 @@ COST = """
 import time
 from infertop.backends.ring import RingWriter, create
 writer = RingWriter(create())
-stages = (float("nan"),) * 8
 clock = time.perf_counter_ns
 begin = clock()
 for i in range(60_000):
-    writer.put(i, 200_000, 0, stages, 0, 1, 0, 0)
+    writer.put(i, 200_000, 0, None, 0, 1, 0, 0)
 print((clock() - begin) / 60_000)
 """
 
