@@ -89,7 +89,7 @@ def fitted(configuration: Configuration) -> Configuration:
 def check(configurations: Sequence[Configuration], skipped: Sequence[str] = ()) -> None:
     """Raises MeasureError kind "usage" for an option that no backend here takes, and for a value that one would refuse.
 
-    `skipped` are backends that are named and cannot be used. A backend that is left open ("") may turn out to be any.
+    `skipped` are backends that may be meant too: that cannot be used here, or that come later. One that is left open ("") may be any.
     """
     if not configurations or not configurations[0].options.asked_options:
         return

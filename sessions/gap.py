@@ -20,6 +20,9 @@ SUM = ("host", "h2d", "compute", "d2h", "gap")
 NOTABLE_SHARE, NOTABLE_MS = 0.05, 0.02
 """From both on the gap of a GPU's run is worth a block of its own where results are printed."""
 
+NOTHING = 0.005
+"""Of the gap: what was not measured itself and is less than that is rounding."""
+
 NAMED_SHARE, WORTH_SHARE = 0.01, 0.2
 """Of the gap: from where on a part is named with its number, and gets its sentence."""
 
@@ -104,7 +107,9 @@ def explain(
     # Where the host's part and the wait's are known, only the reading of clocks and the recording of events is left.
     known["instrumentation" if "issue" in known and "sync" in known else "remainder"] = max(0.0, rest)
     parts = tuple(
-        Part(name, ms, ms / service, *_words(name, request)) for name, ms in known.items() if ms > 0
+        Part(name, ms, ms / service, *_words(name, request))
+        for name, ms in known.items()
+        if name in OUTSIDE or ms >= NOTHING * gap
     )
     share = gap / service
     ideal = sum(stages.get(name) or 0.0 for name in ("h2d", "compute", "d2h")) if request.on_gpu else None

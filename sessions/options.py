@@ -110,7 +110,8 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     choice = interpreters.first(words.backend, environments, _device(words.device))
     duration_s, requests = length(words, LIVE_DURATION_S)
     chosen = _combined(model, found, [choice], words)[:1]
-    backend_options.check(chosen)
+    # A key press leads to any other backend, and to the options that were given for it.
+    backend_options.check(chosen, [info.name for info in registry.all_backends()])
     configuration = load_options.with_limit(tuple(map(backend_options.fitted, chosen)), words.slo)[0]
     load_options.check_arrivals([configuration], duration_s)
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments

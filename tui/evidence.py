@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from ..sessions import gap, runtime_words
 from ..sessions.records import Evidence
+from ..sessions.units import milliseconds
 from ..sessions.view import RunView, View
 from .panels.diagnosis import name_of
 from .render.cells import EMPTY, Row, clean, wrap
@@ -109,7 +110,7 @@ def _gap(run: RunView, width: int) -> list[Row]:
     if found is None:
         return []
     cells: list[list[Cell]] = [
-        [part.label, f"{number(part.ms)} ms", f"{part.share * 100:.1f} %"] for part in found.parts
+        [part.label, f"{milliseconds(part.ms)} ms", f"{part.share * 100:.1f} %"] for part in found.parts
     ]
     columns = [
         Column("of that", right=False, flexible=True),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from infertop.backends.backend_options import fitted
 from infertop.backends.cores import allowed_cores
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
@@ -276,3 +277,14 @@ def test_what_a_person_should_know_before_it_is_measured_is_in_the_plan() -> Non
         f"--threads 4096 is more than the {allowed} cores that are allowed here: threads will wait for each other",
     )
     assert not plan(backend="ort-cpu", threads=str(allowed))[0].notes
+
+
+def test_the_screen_takes_options_of_backends_that_a_key_leads_to() -> None:
+    words = Words(backend="ort-cpu", backend_option=("torch:channels_last=1", "execution_mode=parallel"))
+    task, _ = options.first_task("smallcnn", words)
+    assert task.configuration.options.backend_options == {"execution_mode": "parallel"}
+    assert fitted(replace(task.configuration, backend="torch-eager")).options.backend_options == {
+        "channels_last": "1"
+    }
+    with pytest.raises(MeasureError, match="is not known"):
+        options.first_task("smallcnn", replace(words, backend_option=("chanels_last=1",)))

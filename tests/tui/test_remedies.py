@@ -209,7 +209,7 @@ async def test_the_evidence_explains_the_gap_and_says_what_trtexec_would_show() 
         await screen.press("v")
         assert "0.400 of 3.60 ms (11 %) lie outside the stages" in screen.text
         row = next(line for line in screen.lines if "Python" in line and "8.3 %" in line)
-        assert "0.30 ms" in row
+        assert "0.300 ms" in row
         assert "trtexec calls h2d + compute + d2h its latency: 3.20 of these 3.60 ms" in screen.text
         assert (
             "the split into stages is ≈: plain run() takes 3.50 ms, the same in steps 3.90 (+11%)"
