@@ -369,6 +369,53 @@ def test_a_stop_in_the_middle_reaps_what_is_in_flight(clock: Clock, descriptor: 
     assert ended.last == int(records["start"][-1] + records["service"][-1])
 
 
+class Telling:
+    """A device that computes one request at a time for 4 ms, told of it after 1 ms of Python, and says when it was done; waking up takes 0.5 ms."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._free = clock, 0
+        self._ends: dict[int, int] = {}
+
+    def issue(self, slot: int, index: int, times: StageTimes | None) -> None:
+        self._clock.sleep(MS)
+        begins = max(self._free, self._clock.now)
+        self._free = self._ends[slot] = begins + 4 * MS
+        if times is not None:
+            times.told = times.heard = self._clock.now
+            times.compute, times.between = 4.0 * MS, float(begins - self._clock.now)
+            times.done = self._ends[slot]
+
+    def complete(self, slot: int, times: StageTimes | None) -> None:
+        self._clock.sleep(max(0, self._ends.pop(slot) - self._clock.now) + MS // 2)
+        if times is not None:
+            times.completed = self._clock.now
+            self._clock.sleep(3 * MS)  # reading the events
+
+
+@pytest.mark.parametrize(("text", "queued_ms"), [("closed:1", None), ("open:100/s", None), ("closed:3", 5)])
+def test_every_loop_says_what_lies_outside_the_stages(
+    clock: Clock,
+    descriptor: int,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    queued_ms: int | None,
+) -> None:
+    """The parts and the stages are the service, and reading the events is in none of it."""
+    monkeypatch.setattr(load, "INSTRUMENTED_GAP_NS", 1)
+    _, records, _ = measure(descriptor, clock, Telling(clock), text, [(0, go(requests=60))])
+    records = records[5:]
+    assert (records["flags"] == ring.INSTRUMENTED).all()
+    assert set(records["issue"]) == {MS}
+    parts = [np.nan_to_num(records[name]) for name in ("issue", "queue", "sync", "compute")]
+    np.testing.assert_array_equal(sum(parts), records["service"])
+    if queued_ms is None:
+        assert np.isnan(records["queue"]).all()
+        assert set(records["sync"]) == {MS // 2}
+        assert set(records["service"]) == {5.5 * MS}
+    else:
+        assert set(records["queue"][:-2]) == {queued_ms * MS}, "the last two have nobody behind them"
+
+
 class PreparedAside:
     """A host that prepares one request after another, a thread that needs `issue` to start one, and a device that computes one at a time."""
 
