@@ -52,7 +52,7 @@ def stages(result: Result) -> str:
 def lines(result: Result) -> list[str]:
     """All of a result's."""
     found = [stages(result), runtime_words.control(result.get("control")), *explained(result)]
-    chosen = runtime_words.settings(result.get("options") or {})
+    chosen = runtime_words.settings(result)
     if chosen:
         found.append(f"set: {', '.join(chosen)}")
     found += runtime_words.did(result.get("runtime") or {})
@@ -67,7 +67,7 @@ def as_row(result: Result) -> dict[str, Any]:
     row["instrumented_cost_ms"] = (result.get("instrumented") or {}).get("cost_ms")
     control = result.get("control") or {}
     row |= {"control_p50_ms": control.get("p50_ms"), "control_marked": control.get("marked")}
-    row["options"] = ", ".join(runtime_words.settings(result.get("options") or {}))
+    row["options"] = ", ".join(runtime_words.settings(result))
     row["threads"] = result.get("threads")
     row["runtime"] = "; ".join(runtime_words.did(result.get("runtime") or {}))
     return row

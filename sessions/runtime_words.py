@@ -13,14 +13,15 @@ _PLAIN = {"seed": 0, "gc": "off"}
 """Settings whose value a person need not hear of."""
 
 
-def settings(options: Mapping[str, Any]) -> list[str]:
-    """`options` as a result holds them; those at their default are left out."""
+def settings(result: Mapping[str, Any]) -> list[str]:
+    """The `options` of a result; those at their default are left out, and a mode of torch.compile where nothing is compiled."""
+    options = result.get("options") or {}
     found = [f"{key}={value}" for key, value in (options.get("backend_options") or {}).items()]
     found += [f"input {name} {shape}" for name, shape in (options.get("input_shapes") or {}).items()]
     for name in ("inputs", "weights"):
         if options.get(name):
             found.append(f"{name} {os.path.basename(str(options[name]))}")
-    if options.get("compile_mode"):
+    if options.get("compile_mode") and result["backend"].partition("@")[0] == "torch-compile":
         found.append(f"compile mode {options['compile_mode']}")
     if options.get("threads"):
         found.append(f"threads {options['threads']}")

@@ -296,6 +296,8 @@ def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
     assert row["options"].startswith("graph_optimization_level=basic")
     assert row["threads"] == "2"
     assert "set:" not in output.as_text(document(result())), "defaults are not worth a line"
+    beside = output.as_text(document(result(options={"compile_mode": "max-autotune"})))
+    assert "set:" not in beside, "nothing is compiled"
 
 
 def test_an_engine_is_said_with_what_it_was_built_by() -> None:
