@@ -175,6 +175,7 @@ class Overlapped:
         self._done.synchronize()
         if times is not None:
             times.completed = time.monotonic_ns()
+            self._heard.synchronize()  # reached long ago, but on a stream of its own: nothing else holds it
             times.done = times.heard + round(self._done.since(self._heard))
             times.between = (
                 self._begun.since(self._heard)
