@@ -104,7 +104,7 @@ def covered(case: Case, runs: int = RUNS, seed: int = 1, *, naive: bool = False)
         for name, q in QUANTILES.items():
             low, high = found[q]
             held[name] += (low is None or low <= truth[name]) and (high is None or truth[name] <= high)
-        low_rate, high_rate = rate_interval(*zip(*run.blocks, strict=True))
+        low_rate, high_rate = rate_interval([n for n, _ in run.blocks], [s for _, s in run.blocks])
         held["throughput"] += low_rate <= case.rate <= high_rate
     return {name: count / runs for name, count in held.items()}
 

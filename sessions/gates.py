@@ -1,9 +1,9 @@
 """Gates: conditions that a result must hold, `--gate '[SCOPE:] METRIC OP VALUE[UNIT]'`, and the exit code
 that follows.
 
-A gate passes only where the measurement says so surely: an interval that contains the limit, too few requests
-or a grade C make it
-inconclusive, and a result that was not measured, or fell back, fails it.
+A gate passes only where the measurement says so surely: an interval that contains the limit, too few requests,
+a grade C or a run that was stopped make it inconclusive, and a result that was not measured, fell back or whose
+outputs differ from the reference's fails it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from . import units
-from .results import COLD_START, QUANTILES, Result, several_models
+from .results import COLD_START, QUANTILES, USUAL, Result, several_models, stopped
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -31,9 +32,19 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 
 _LATENCIES = {"mean": "mean", "max": "max", **{name.replace("_", "."): name for name in QUANTILES}}
-"""Name in a gate -> name in `latency_ms`."""
+"""Name in a gate -> name in `latency_ms`, with or without one of `_KINDS` before it."""
 
-METRICS = (*_LATENCIES, "throughput", "cold_start", *(f"cold_start.{phase}" for phase in COLD_START))
+_KINDS = ("response", "service")
+"""`response.p99` is from arrival to completion, `service.p99` from issue to completion. A name without either means what
+who asks feels: the response in an open loop, the service latency elsewhere."""
+
+METRICS = (
+    *_LATENCIES,
+    *(f"{kind}.{name}" for kind in _KINDS for name in _LATENCIES),
+    "throughput",
+    "cold_start",
+    *(f"cold_start.{phase}" for phase in COLD_START),
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,10 @@ class Gate:
     op: str
     limit: float
 
+    def about(self, load: str) -> bool:
+        """Whether a result of this load has the metric: without arrivals there is no response latency."""
+        return not self.metric.startswith("response.") or _opened(load)
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -88,6 +103,7 @@ class Judgement:
             "outcome": self.outcome,
             "value": self.value,
             "interval": interval,
+            "reason": self.reason,
         }
 
 
@@ -136,13 +152,28 @@ def _scope(expr: str, text: str, full_name: Callable[[str], str]) -> Scope:
 def check(gates: Iterable[Gate], configurations: Sequence[Configuration]) -> None:
     """Before anything is measured: a gate that can match nothing is a mistake in the command."""
     for gate in gates:
-        if not any(
-            gate.scope.matches(c.label, c.precision, c.batch, batch_known=False) for c in configurations
-        ):
-            raise _matches_nothing(gate)
+        matching = [
+            c for c in configurations if gate.scope.matches(c.label, c.precision, c.batch, batch_known=False)
+        ]
+        if not any(gate.about(c.load) for c in matching):
+            raise _matches_nothing(gate, closed=bool(matching))
 
 
-def _matches_nothing(gate: Gate) -> MeasureError:
+def _opened(load: str) -> bool:
+    """Whether requests arrive by a schedule. A load that is not known, of another version, is none."""
+    try:
+        return loads.parse(load).scheduled
+    except MeasureError:
+        return False
+
+
+def _matches_nothing(gate: Gate, *, closed: bool = False) -> MeasureError:
+    if closed:
+        return MeasureError(
+            "usage",
+            f"--gate {gate.expr!r}: there is no response latency where no request arrives by a schedule",
+            f"add --load open:RATE/s, or write {gate.metric.partition('.')[2]}",
+        )
     return MeasureError(
         "usage",
         f"--gate {gate.expr!r} matches nothing that is measured",
@@ -152,9 +183,8 @@ def _matches_nothing(gate: Gate) -> MeasureError:
 
 def judge(gates: Sequence[Gate], results: Sequence[Result]) -> list[Judgement]:
     """One judgement for each gate and each result in its scope. Raises MeasureError of kind `usage` where a
-    gate has none."""
+    gate has none; and one for each limit that a rate was searched for, since `--slo` is a condition too."""
     judgements: list[Judgement] = []
-    several = several_models(results)
     for gate in gates:
         matching = [r for r in results if gate.scope.matches(r["backend"], r["precision"], r["batch"])]
         if not matching:
@@ -162,38 +192,70 @@ def judge(gates: Sequence[Gate], results: Sequence[Result]) -> list[Judgement]:
             matching = [r for r in results if r["status"] != "ok" and _may_match(gate.scope, r)]
         if not matching:
             raise _matches_nothing(gate)
-        judgements += [_judge(gate, result, model=several) for result in matching]
-    return judgements
+        about = [r for r in matching if gate.about(r["load"])]
+        if not about:
+            raise _matches_nothing(gate, closed=True)
+        judgements += [_judge(gate, result, results) for result in about]
+    return judgements + [_judge_limit(r, results) for r in results if r.get("slo")]
 
 
 def _may_match(scope: Scope, result: Result) -> bool:
     return scope.matches(result["backend"], result["precision"], result["batch"], batch_known=False)
 
 
-def _judge(gate: Gate, result: Result, *, model: bool) -> Judgement:
+def _judge(gate: Gate, result: Result, results: Sequence[Result]) -> Judgement:
     value, interval = _value(gate.metric, result)
     outcome, reason = _outcome(gate, result, value, interval)
-    return Judgement(gate.expr, scope_of(result, model=model), outcome, value, interval, reason)
+    return Judgement(gate.expr, scope_of(result, results), outcome, value, interval, reason)
 
 
-def scope_of(result: Result, *, model: bool = False) -> str:
-    """`onnxruntime-cpu/fp32/8`: a result as a gate's scope would name it, and what else tells it from
-    others: its sizes, and with `model` its model."""
+def _judge_limit(result: Result, results: Sequence[Result]) -> Judgement:
+    """Whether the rate that `open:auto` found holds its limit, as the run at that rate says."""
+    slo = result["slo"]
+    expr = f"--slo: response.p99<={units.significant(slo['limit_ms'])}ms"
+    outcome, reason = _doubt(result) or (
+        ("passed", "")
+        if slo["holds"]
+        else ("failed" if slo["holds"] is False else "inconclusive", slo["reason"])
+    )
+    return Judgement(
+        expr, scope_of(result, results), outcome, slo["p99_ms"], _pair(slo["p99_ci95_ms"]), reason
+    )
+
+
+def scope_of(result: Result, among: Sequence[Result] = ()) -> str:
+    """`onnxruntime-cpu/fp32/8`: a result as a gate's scope would name it, and what else tells it from others:
+    its sizes, and where those it is listed `among` differ in them its model and its data path and load,
+    unless they are the usual ones."""
     named = [
         result["backend"],
         result["precision"],
         *([] if result["batch"] is None else [str(result["batch"])]),
     ]
     rest = [f"{name}={size}" for name, size in (result["dims"] or {}).items()]
-    return " ".join([*([result["model"]] if model else []), "/".join(named), *rest])
+    rest += [
+        result[name]
+        for name, usual in USUAL.items()
+        if result[name] != usual and len({other[name] for other in among}) > 1
+    ]
+    return " ".join([*([result["model"]] if several_models(among) else []), "/".join(named), *rest])
 
 
 def _value(metric: str, result: Result) -> tuple[float | None, tuple[float | None, float | None] | None]:
     if metric == "throughput":
         return result["throughput"], _pair(result.get("throughput_ci95"))
-    if metric in _LATENCIES:
-        name = _LATENCIES[metric]
-        return (result["latency_ms"] or {}).get(name), _pair((result["latency_ci95_ms"] or {}).get(name))
+    kind, dot, name = metric.partition(".")
+    if metric in _LATENCIES or (dot and kind in _KINDS):
+        name = _LATENCIES[name if kind in _KINDS else metric]
+        which = (
+            "response"
+            if kind == "response" or (kind not in _KINDS and _opened(result["load"]))
+            else "latency"
+        )
+        value = (result[f"{which}_ms"] or {}).get(name)
+        if name == "max":
+            return value, None if value is None else (value, None)  # a longer run may have a slower one
+        return value, _pair((result[f"{which}_ci95_ms"] or {}).get(name))
     phases = result["cold_start_s"] or {}
     if metric == "cold_start":
         known = [phases[phase] for phase in COLD_START if phases.get(phase) is not None]
@@ -208,8 +270,11 @@ def _pair(interval: Sequence[float | None] | None) -> tuple[float | None, float 
 def _outcome(
     gate: Gate, result: Result, value: float | None, interval: tuple[float | None, float | None] | None
 ) -> tuple[Outcome, str]:
-    if result["status"] != "ok":
-        return "failed", result["status"]
+    if doubt := _doubt(result):
+        return doubt
+    kind = gate.metric.partition(".")[0]
+    if kind not in ("service", "throughput", "cold_start") and (result["open_loop"] or {}).get("unbounded"):
+        return "failed", "latency unbounded"
     if value is None:
         return "inconclusive", "not measured"
     holds = _OPERATORS[gate.op]
@@ -220,9 +285,7 @@ def _outcome(
     if result["requests"] < LEAST_REQUESTS:
         return "inconclusive", f"n = {result['requests']} is too small"
     if interval is None:
-        if gate.metric.replace(".", "_") in QUANTILES:
-            return "inconclusive", "no interval is known"
-        return ("passed", "") if holds(value, gate.limit) else ("failed", "")
+        return "inconclusive", "no interval is known"
     # An unknown bound holds nothing, and a known one that fails decides: whatever lies beyond it fails too.
     low, high = (bound is not None and holds(bound, gate.limit) for bound in interval)
     if low and high:
@@ -231,8 +294,21 @@ def _outcome(
     if nearest is not None and not holds(nearest, gate.limit):
         return "failed", ""
     if None in interval:
+        if gate.metric.rpartition(".")[2] == "max":
+            return "inconclusive", "a longer run may have a slower request"
         return "inconclusive", f"n = {result['requests']} is too small for {gate.metric}"
     return "inconclusive", "the interval contains the limit"
+
+
+def _doubt(result: Result) -> tuple[Outcome, str] | None:
+    """Why nothing passes on a result, whatever its numbers are; None where they may speak."""
+    if result["status"] != "ok":
+        return "failed", result["status"]
+    if (result["agreement"] or {}).get("within_band") is False:
+        return "failed", "the outputs differ from the reference's"
+    if result.get("complete") is False:
+        return "inconclusive", stopped(result)
+    return None
 
 
 def exit_code(

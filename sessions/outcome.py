@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends.errors import MeasureError
 from ..telemetry.stability import grade, window_medians
-from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
+from ..telemetry.statistics import MIN_BLOCKS, mean_interval, rate_interval, run_intervals
 from . import gap, response, tokens
 from .conditions import energy_per_sample, on_cpu, on_gpu
 from .plan import Task
@@ -49,7 +49,10 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     result["agreement"] = facts.loaded.get("agreement")
     result["control"] = facts.loaded.get("control")
     result["runtime"] = (facts.loaded.get("runtime") or {}) | facts.runtime
+    result["libraries"] = facts.loaded.get("libraries") or {}
     result["dropped"] = runner.worker.ring.dropped
+    result["complete"] = runner.error is None and not runner.stopped
+    result["asked"] = {"duration_s": runner.task.duration_s, "requests": runner.task.requests}
     if facts.settled is not None:
         result["warmup"] = {
             "settled": facts.settled,
@@ -95,7 +98,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         ),
         "throughput_ci95": _throughput(runner),
         "latency_ms": response.latency(service),
-        "latency_ci95_ms": response.milliseconds(intervals),
+        "latency_ci95_ms": response.milliseconds(intervals, mean_interval(measurement.seconds)),
         "ci_method": method,
         "latency_hdr": service.encode(),
         **opened,

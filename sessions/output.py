@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 from ..backends.errors import MeasureError
-from . import load_words, pareto, proof, result_lines, texts, units
+from . import change, load_words, pareto, proof, result_lines, texts, units
 from .gap import SUM
 from .gates import Judgement, scope_of
 from .lines import sentence, table
-from .results import COLD_START, LATENCY, QUANTILES, Result, several_models
+from .results import COLD_START, LATENCY, QUANTILES, USUAL, Result, several_models, stopped
 from .units import milliseconds
 
 STDOUT = "-"
@@ -145,7 +145,7 @@ def _cell(value: object) -> object:
 
 _PLAIN = ("run", "backend", "device", "model", "precision", "batch", "data_path", "load", "status")
 _NUMBERS = ("requests", "samples", "duration_s", "throughput")
-_REST = ("stage_n", "cache", "energy_j_per_sample", "stability", "dropped")
+_REST = ("complete", "stage_n", "cache", "energy_j_per_sample", "stability", "dropped")
 
 
 def _flat(result: Result) -> dict[str, object]:
@@ -291,8 +291,8 @@ def _columns(
     """The columns that tell something: those that would be empty, or hold defaults only, are left out."""
     columns = [_MODEL] if several_models(results) else []
     columns += [column for column in named if any(column[1](r) for r in results)]
-    for name, default in (("data_path", "pageable"), ("load", "closed:1")):
-        if any(r[name] != default for r in results):
+    for name, usual in USUAL.items():
+        if any(r[name] != usual for r in results):
             columns.append((name.replace("_", " "), itemgetter(name), False))
     columns += [(_heading(name), cell(name), True) for name in quantiles]
     if any(r.get("open_loop") for r in results):
@@ -315,8 +315,10 @@ def _columns(
     ]
     if pareto.contested(results):
         columns.append(("Pareto", lambda r: "*" if r.get("pareto") else "", False))
-    if any(r["status"] != "ok" for r in results):
-        columns.append(("status", itemgetter("status"), False))
+    if any(r["status"] != "ok" or stopped(r) for r in results):
+        columns.append(
+            ("status", lambda r: stopped(r) if r["status"] == "ok" and stopped(r) else r["status"], False)
+        )
     return columns
 
 
@@ -332,14 +334,14 @@ def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
         lines.append(
             "* on the Pareto front: nothing else here of this model and size has a lower p50 and more samples/s"
         )
-    several = several_models(results)
+    lines += change.lines(results, lambda r: scope_of(r, results))
     lines += [
-        f"{scope_of(r, model=several)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
+        f"{scope_of(r, results)}: stability {r['stability']}: {texts.line('; '.join(r['stability_reasons']))}"
         for r in results
         if r["stability_reasons"]
     ]
-    lines += [f"{scope_of(r, model=several)}: {note}" for r in results for note in _notes(r)]
-    lines += [line for r in results for line in verdict_lines(r, scope_of(r, model=several))]
+    lines += [f"{scope_of(r, results)}: {note}" for r in results for note in _notes(r)]
+    lines += [line for r in results for line in verdict_lines(r, scope_of(r, results))]
     lines += [f"gate {gate_line(judgement)}" for judgement in judgements]
     return "\n".join(lines) + "\n"
 
@@ -390,8 +392,9 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
             "",
             "Pareto: on the front of p50 against samples/s, which no other result here beats in both.",
         ]
+    notes = [f"- {_escaped(f'{scope_of(r, results)}: {note}')}" for r in results for note in _notes(r)]
+    notes += [f"- {_escaped(line)}" for line in change.lines(results, lambda r: scope_of(r, results))]
     several = several_models(results)
-    notes = [f"- {_escaped(f'{scope_of(r, model=several)}: {note}')}" for r in results for note in _notes(r)]
     errors = [f"- {_escaped(error_line(r, model=several))}" for r in results if r["error"]]
     gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
     for block in (notes, errors, gates):

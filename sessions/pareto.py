@@ -26,11 +26,14 @@ def front(points: Sequence[Point | None]) -> list[bool]:
 def point(result: Result) -> Point | None:
     """p50 of the service latency and the throughput of a result that may stand on the front.
 
-    None for what failed, was unavailable or fell back, and for outputs that do not agree with the reference: a wrong answer is not fast.
+    None for what failed, was unavailable or fell back, for outputs that do not agree with the reference (a wrong answer is not fast),
+    for a run that was stopped, and for an open loop: its throughput is what was asked of it, not what it can give.
     """
     latency = (result["latency_ms"] or {}).get("p50")
     agreement = result["agreement"] or {}
-    if result["status"] != "ok" or agreement.get("within_band") is False:
+    if result["status"] != "ok" or agreement.get("within_band") is False or result.get("complete") is False:
+        return None
+    if result["open_loop"]:
         return None
     if latency is None or result["throughput"] is None:
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..telemetry.histogram import Histogram
-from ..telemetry.statistics import run_intervals
+from ..telemetry.statistics import mean_interval, run_intervals
 from .backlog import Backlog
 from .measurement import Measurement
-from .results import QUANTILES, Result
+from .results import MEAN, QUANTILES, Result
 
 UNSERVED_SHARE = 0.01
 """Where more of the arrivals than this were never served, those are the slowest hundredth: p99 would be a guess."""
@@ -36,7 +36,7 @@ def fields(measurement: Measurement, unserved: int) -> Result:
     _, intervals = run_intervals(measurement.response_seconds, list(QUANTILES.values()))
     return found | {
         "response_ms": latency(response),
-        "response_ci95_ms": milliseconds(intervals),
+        "response_ci95_ms": milliseconds(intervals, mean_interval(measurement.response_seconds)),
         "response_hdr": response.encode(),
     }
 
@@ -63,8 +63,14 @@ def latency(histogram: Histogram) -> dict[str, float | None]:
     }
 
 
-def milliseconds(intervals: dict[float, Any]) -> dict[str, list[float | None]]:
-    """Intervals in ns by quantile as ms by name."""
+def milliseconds(
+    intervals: dict[float, Any], of_mean: tuple[float, float] | None
+) -> dict[str, list[float | None] | None]:
+    """Intervals in ns by quantile, and the mean's, as ms by name."""
     return {
-        name: [None if end is None else end / 1e6 for end in intervals[q]] for name, q in QUANTILES.items()
+        **{
+            name: [None if end is None else end / 1e6 for end in intervals[q]]
+            for name, q in QUANTILES.items()
+        },
+        MEAN: None if of_mean is None else [end / 1e6 for end in of_mean],
     }

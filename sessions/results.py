@@ -18,7 +18,7 @@ from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
-from . import gap, pareto
+from . import change, gap, pareto, units
 from .diagnosis import together
 from .plan import Plan
 from .records import OUTSIDE, STAGES, Header
@@ -30,6 +30,12 @@ Interval = list[float | None]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 """The quantiles of the service latency, by their name in `latency_ms`."""
+
+MEAN = "mean"
+"""Its interval stands beside the quantiles'."""
+
+USUAL = {"data_path": "pageable", "load": "closed:1"}
+"""What nobody needs to be told."""
 
 LATENCY = ("mean", *QUANTILES, "max")
 
@@ -90,6 +96,8 @@ def blank_result(
         "threads": None,
         "status": status,
         "error": None if error is None else error.as_dict(),
+        "complete": None,
+        "asked": None,
         "requests": 0,
         "samples": 0,
         "duration_s": None,
@@ -97,7 +105,7 @@ def blank_result(
         "throughput_ci95": None,
         "tokens_per_s": None,
         "latency_ms": dict.fromkeys(LATENCY),
-        "latency_ci95_ms": dict.fromkeys(QUANTILES),
+        "latency_ci95_ms": dict.fromkeys((*QUANTILES, MEAN)),
         "ci_method": None,
         "latency_hdr": None,
         "response_ms": None,
@@ -122,6 +130,7 @@ def blank_result(
         "dropped": 0,
         "placement": None,
         "runtime": {},
+        "libraries": {},
         "control": None,
         "repeats": [],
     }
@@ -173,31 +182,52 @@ def document(measured: Measured, plan: Plan) -> dict[str, Any]:
         "session": measured.session,
         "host": measured.header.host,
         "gpus": measured.header.gpus,
-        "results": pareto.marked(
-            # A resumed plan has what was measured before it first.
-            [
-                merge([r for _, r in sorted(found, key=itemgetter(0))])
-                for _, found in by_configuration
-                if found
-            ]
+        "results": change.compared(
+            pareto.marked(
+                # A resumed plan has what was measured before it first.
+                [
+                    merge(
+                        [r for _, r in sorted(found, key=itemgetter(0))],
+                        sum(task.configuration == configuration for task in plan.tasks),
+                    )
+                    for configuration, found in by_configuration
+                    if found
+                ]
+            )
         ),
         "skipped": [asdict(skipped) for skipped in plan.skipped],
         "gates": [],
     }
 
 
-def merge(repeats: Sequence[Result]) -> Result:
+def stopped(result: Result) -> str:
+    """How far a result is that was stopped before all was measured, `stopped after 3.7 of 60 s`; empty for any other."""
+    asked = result.get("asked") or {}
+    if result.get("complete") is not False:
+        return ""
+    begun = max(len(result["repeats"]), 1)
+    if begun < asked.get("repeats", 1):
+        return f"stopped after {begun} of {asked['repeats']} repeats"
+    last = next((r for r in result["repeats"] if r.get("complete") is False), result)
+    if asked.get("requests"):
+        return f"stopped after {units.count(last['requests'])} of {units.count(asked['requests'])} requests"
+    if asked.get("duration_s"):
+        return f"stopped after {last['duration_s'] or 0:.1f} of {asked['duration_s']:g} s"
+    return "stopped"
+
+
+def merge(repeats: Sequence[Result], planned: int = 1) -> Result:
     """One result of the repeats of a configuration: histograms added, never percentiles averaged. A single
-    one stays as it is.
+    one stays as it is. Where more repeats were `planned` than there are, it is not complete.
 
     One that failed makes the whole fail: `error` says which, the numbers are those of the others, and
     `repeats` holds each. Repeats that all fell back are pooled like any; beside others they are left out.
     """
     if len(repeats) == 1:
-        return {**repeats[0], "repeats": []}
+        return {**repeats[0], **_extent(repeats, planned), "repeats": []}
     good = [r for r in repeats if r["status"] == "ok"] or [r for r in repeats if r["status"] == "fallback"]
     if not good:
-        return {**repeats[0], "repeats": list(repeats)}
+        return {**repeats[0], **_extent(repeats, planned), "repeats": list(repeats)}
     first = good[0]
     histogram = _pooled(good)
     samples = sum(r["samples"] for r in good)
@@ -210,6 +240,7 @@ def merge(repeats: Sequence[Result]) -> Result:
         **first,
         "status": first["status"] if bad is None else bad["status"],
         "error": first["error"] if bad is None else _numbered(bad["error"], repeats.index(bad), len(repeats)),
+        **_extent(repeats, planned),
         "requests": sum(r["requests"] for r in good),
         "samples": samples,
         "duration_s": seconds,
@@ -237,6 +268,14 @@ def merge(repeats: Sequence[Result]) -> Result:
     }
     merged["gap"] = gap.of_result(merged, _outside(good))
     return merged
+
+
+def _extent(repeats: Sequence[Result], planned: int) -> Result:
+    """Whether all that was asked for was measured, and what that is."""
+    asked = repeats[0].get("asked")
+    known = [r.get("complete") for r in repeats]
+    whole = False if False in known or len(repeats) < planned else None if None in known else True
+    return {"complete": whole, "asked": {**(asked or {}), "repeats": planned} if planned > 1 else asked}
 
 
 def _numbered(error: dict[str, Any] | None, index: int, of: int) -> dict[str, Any] | None:
@@ -294,9 +333,11 @@ def _quantile_intervals(
         return {
             name: _between([r[f"{which}_ms"][name] for r in good], latency[name], _bounds(pooled, q))
             for name, q in QUANTILES.items()
-        }
+        } | {MEAN: _between([r[f"{which}_ms"][MEAN] for r in good], latency[MEAN])}
     # Too few repeats for an interval of their own: all that any of them holds possible.
-    return {name: _widest([(r[f"{which}_ci95_ms"] or {}).get(name) for r in good]) for name in QUANTILES}
+    return {
+        name: _widest([(r[f"{which}_ci95_ms"] or {}).get(name) for r in good]) for name in (*QUANTILES, MEAN)
+    }
 
 
 def _between(

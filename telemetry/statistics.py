@@ -177,6 +177,16 @@ def rate_interval(
     return max(float(mean - half), 0.0), float(mean + half)
 
 
+def mean_interval(seconds: Sequence[Compactable]) -> tuple[float, float] | None:
+    """The interval of the mean, ns, from the means of the seconds; None where there are fewer than MIN_BLOCKS."""
+    blocks = [block for block in (second.compact() for second in seconds) if len(block.index)]
+    if len(blocks) < MIN_BLOCKS:
+        return None
+    means, sizes = np.array([b.mean for b in blocks]), np.array([float(b.n) for b in blocks])
+    mean, half = weighted_interval(means, sizes)
+    return max(float(mean - half), 0.0), float(mean + half)
+
+
 def run_intervals(seconds: Sequence[Compactable], qs: Sequence[float]) -> tuple[str, dict[float, Bounds]]:
     """A finished run's `ci_method` and the interval of each quantile, ns.
 
@@ -225,7 +235,13 @@ class _Parts:
     def below(self, index: int, part: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(how many of each block's values lie below `index`, and this part of those on it; how many it has)."""
         taken = np.where(self.index < index, 1.0, np.where(self.index == index, part, 0.0))
-        return np.bincount(self.block, self.count * taken), np.bincount(self.block, self.count)
+        counts = self.count.astype(np.float64)
+        return _summed(self.block, counts * taken), _summed(self.block, counts)
+
+
+def _summed(places: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of the values at each place."""
+    return np.bincount(places, values).astype(np.float64, copy=False)
 
 
 def _block_ranks(parts: _Parts, values: _Sorted, q: float) -> Ranks:

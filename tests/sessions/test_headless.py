@@ -140,6 +140,8 @@ def test_a_signal_ends_the_run_and_keeps_the_session(tmp_path: Path) -> None:
     measured, _ = kit.run(tmp_path, [kit.task(requests=None), kit.task()])
     assert time.monotonic() - begun < 10
     assert measured.interrupted == signal.SIGTERM
-    assert len(measured.results) == 1
+    (stopped,) = measured.results
+    assert stopped["complete"] is False
+    assert stopped["asked"] == {"duration_s": 60.0, "requests": None}
     assert any(isinstance(r, Run) and r.phase == "end" for r in records(tmp_path, measured))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

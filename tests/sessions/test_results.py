@@ -23,7 +23,7 @@ FIELDS = {
     "duration_s", "throughput", "throughput_ci95", "tokens_per_s", "latency_ms", "latency_ci95_ms", "ci_method", "latency_hdr",
     "response_ms", "response_ci95_ms", "response_hdr", "open_loop", "slo", "stages_ms", "stage_n", "gap", "instrumented",
     "cold_start_s", "cache", "agreement", "telemetry", "energy_j_per_sample", "verdicts", "proof", "stability", "stability_reasons", "warmup",
-    "dropped", "placement", "runtime", "control", "repeats",
+    "dropped", "placement", "runtime", "control", "repeats", "complete", "asked", "libraries",
 }  # fmt: skip
 
 CONFIGURATION = Configuration("onnxruntime-cpu", "smallcnn", "fp32", 2)
@@ -110,7 +110,7 @@ def test_the_document_lists_results_as_they_were_named_not_as_they_were_measured
     assert [r["batch"] for r in found["results"]] == [1, 2, 4, 8]
     assert [len(r["repeats"]) for r in found["results"]] == [2, 2, 2, 2]
     assert [r["batch"] for r in results] != [1, 2, 4, 8, 1, 2, 4, 8], "the seed shuffles"
-    assert set(found["results"][0]) == FIELDS | {"pareto"}
+    assert set(found["results"][0]) == FIELDS | {"pareto", "change"}
     assert json.loads(output.as_json(found)) == found
 
 
