@@ -21,7 +21,7 @@ from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sampler
 from . import outcome
 from .diagnosis import Diagnosis
-from .measurement import TickNumbers
+from .measurement import Measurement, TickNumbers
 from .plan import Task
 from .readings import Readings
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, Tick
@@ -84,6 +84,7 @@ class Engine:
         self._next_key = KEY_EVERY_S
         self._newest: list[Value] = [None] * len(self._table)
         self._readings = Readings(self._table)
+        self._measured: Measurement | None = None  # what the readings belong to
         self._sampler.start()
 
     def now(self) -> int:
@@ -148,7 +149,6 @@ class Engine:
         """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
-        self._readings = Readings(self._table, self._newest)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
             gpu=(self._gpu(task.configuration.device) or "").removesuffix(".") or None,
@@ -191,7 +191,7 @@ class Engine:
         self.runner = None
         self.selector.unregister(runner.worker)
         self._sampler.set_worker(None)
-        blobs = runner.measurement.take_second()
+        blobs = runner.last_second
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
         around = outcome.Surroundings(
@@ -268,6 +268,8 @@ class Engine:
             old if new is None else new for old, new in zip(self._newest, sample.values, strict=True)
         ]
         if runner and runner.measuring:
+            if self._measured is not runner.measurement:
+                self._measured, self._readings = runner.measurement, Readings(self._table, self._newest)
             self._readings.add(sample.t_ns, sample.values)
         return sample.values
 

@@ -46,14 +46,22 @@ def slo(found: Mapping[str, Any]) -> str:
     if found["rate"] is None:
         return texts.line(f"no rate keeps response p99 under {limit}: {found['reason']}")
     rate = f"{units.rate(found['rate'])} requests/s"
-    between = f"it fails from {units.rate(found['high'])}/s on" if found["high"] else ""
+    runs = found.get("confirmations") or ()
+    if found["holds"] is False and runs:
+        tried = ", ".join(units.rate(run["rate"]) for run in runs)
+        return texts.line(
+            f"runs at {tried} requests/s did not keep response p99 under {limit}: {found['reason']}"
+        )
+    between = [f"it fails from {units.rate(found['high'])}/s on"] if found["high"] else []
+    refuted = [units.rate(run["rate"]) for run in runs if run["rate"] != found["rate"]]
+    between += [f"runs at {', '.join(refuted)}/s did not keep it"] if refuted else []
     if found["holds"]:
         low, high = found["p99_ci95_ms"]
         interval = f"[{units.milliseconds(low)}, {units.milliseconds(high)}]"
         sure = f"p99 there {units.milliseconds(found['p99_ms'])} ms, 95 % interval {interval}"
-        return texts.line(f"response p99 stays under {limit} up to {rate} ({sure}; {between})")
+        return texts.line(f"response p99 stays under {limit} up to {rate} ({'; '.join([sure, *between])})")
     return texts.line(
-        f"the search ended at {rate} for response p99 under {limit} ({between}), but {found['reason']}"
+        f"the search ended at {rate} for response p99 under {limit} ({'; '.join(between)}), but {found['reason']}"
     )
 
 

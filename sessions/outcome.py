@@ -67,8 +67,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         }
     opened = response.fields(measurement, runner.unserved)
     if runner.trials is not None:
-        unbounded = (opened.get("open_loop") or {}).get("unbounded")
-        result["slo"] = runner.trials.search.result(measurement.response, unbounded)
+        result["slo"] = runner.trials.search.result()
     if not measurement.requests:
         return result
     samples = measurement.requests * (facts.configuration.batch or 1)

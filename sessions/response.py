@@ -8,7 +8,7 @@ from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import mean_interval, run_intervals
 from .backlog import Backlog
 from .measurement import Measurement
-from .results import MEAN, QUANTILES, Result
+from .results import MEAN, QUANTILES, Interval, Result
 
 UNSERVED_SHARE = 0.01
 """Where more of the arrivals than this were never served, those are the slowest hundredth: p99 would be a guess."""
@@ -39,6 +39,13 @@ def fields(measurement: Measurement, unserved: int) -> Result:
         "response_ci95_ms": milliseconds(intervals, mean_interval(measurement.response_seconds)),
         "response_hdr": response.encode(),
     }
+
+
+def p99(opened: Result) -> tuple[float | None, Interval | None, str | None]:
+    """p99 of an open loop's response latency, ms, with its interval, and why there is none; of what `fields` gave."""
+    reason: str | None = (opened.get("open_loop") or {}).get("unbounded")
+    value: float | None = (opened.get("response_ms") or {}).get("p99")
+    return value, (opened.get("response_ci95_ms") or {}).get("p99"), reason
 
 
 def withheld(backlog: Backlog, requests: int, unserved: int) -> str | None:

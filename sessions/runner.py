@@ -12,7 +12,7 @@ from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..backends.protocol import Message
-from . import units
+from . import response, units
 from .measurement import Measurement, TickNumbers
 from .plan import Task
 from .records import AnyRecord, Event, Fault, Run
@@ -73,6 +73,7 @@ class Runner:
         self._hang_s = hang_s
         self._gpu = gpu
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
+        self.last_second: dict[str, str] | None = None  # and the histograms since the last full second
         self._started = False
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
@@ -124,16 +125,24 @@ class Runner:
             rate, note = loads.parse(self.facts.configuration.load).rate, ""
             if self.trials is not None:
                 rate = self.trials.search.found
-                note = f"at {units.rate(rate)} requests/s, the highest rate that held"
+                again = (
+                    ", lower than what did not hold"
+                    if self.trials.search.confirmations
+                    else ", the highest rate that held"
+                )
+                note = f"at {units.rate(rate)} requests/s{again}"
             self.measurement.begin(message["t"], rate)
             self._enter("measure", cold_start=self.facts.cold_start, note=note)
+        elif say == "started" and self.trials is not None:
+            self._measure(self.trials.search.found)  # again, at a lower rate
         elif say in ("window", "windowed") and self.trials is not None:
             self.trials.said(message["t"])
         elif say == "stopped":
             self.facts.runtime = message.get("runtime") or {}
             self.reason, self.reusable = message["reason"], True
             self.unserved = message["unserved"]
-            self._end()
+            self._take_last()
+            self.ended = self.reason == "stop" or not self._refuted()
         elif say == "error":
             error = MeasureError.from_dict(message)
             error.detail = "\n".join(filter(None, (error.detail, self.worker.captured())))
@@ -169,9 +178,12 @@ class Runner:
         if message["fallback"]:
             text = f"FALLBACK: {message['fallback']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
-        options = asked.options
-        self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
+        self._run()
         self._started = True
+
+    def _run(self) -> None:
+        options = self.task.configuration.options
+        self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
 
     def tick(self) -> TickNumbers:
         """At each tick: the requests since the last one; the order of mark, messages, copy keeps them on the right side of `measuring`."""
@@ -206,6 +218,25 @@ class Runner:
             self.fail(
                 MeasureError("usage", "open:auto searches for nothing without a limit", "give --slo 10ms")
             )
+
+    def _refuted(self) -> bool:
+        """Of `open:auto`: whether the run at the rate found did not keep the limit, and a lower rate is measured now."""
+        if self.trials is None:
+            return False
+        said = response.p99(response.fields(self.measurement, self.unserved))
+        if not self.trials.search.confirm(*said):
+            return False
+        confirmation = self.trials.search.confirmations[-1]
+        text = (
+            f"{units.rate(confirmation.rate)} requests/s do not keep p99 under {units.significant(self.trials.search.limit_ms)} ms "
+            f"({confirmation.reason}): measuring at {units.rate(self.trials.search.found)}"
+        )
+        self._emit(Event(t=self._now(), kind="load", text=text, level="warn", run=self.run))
+        self.measurement, self._unbounded, self.reason = Measurement(self.task.warmup), "", ""
+        self.reusable, self.unserved = False, 0
+        self._note(text)
+        self._run()
+        return True
 
     def _note(self, text: str) -> None:
         self.doing = text
@@ -278,12 +309,17 @@ class Runner:
         self._end()
 
     def _end(self) -> None:
-        """What the worker wrote before its end, or its death, still counts."""
         self.ended = True
-        if self._started:
-            ring = self.worker.ring
-            ring.mark()
-            self.final = self.measurement.add(ring.take())
+        self._take_last()
+
+    def _take_last(self) -> None:
+        """What the worker wrote before its end, or its death, still counts."""
+        if not self._started:
+            return
+        ring = self.worker.ring
+        ring.mark()
+        self.final = self.measurement.add(ring.take())
+        self.last_second = self.measurement.take_second()
 
     def fault(self) -> Fault | None:
         """The error as the log holds it."""

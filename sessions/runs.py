@@ -101,8 +101,18 @@ class RunState:
 
     def update(self, record: Run, t: int) -> None:
         """Take another record of this run."""
+        if self.phase == "measure" and record.phase == "warmup":
+            self._anew()
         self._enter(record.phase, t)
         self.record = merged(self.record, msgspec.structs.replace(record, t=t))
+
+    def _anew(self) -> None:
+        """What was measured does not count: `open:auto` tries a lower rate."""
+        self.record = msgspec.structs.replace(self.record, unbounded=None)
+        self.start = self.last = self.covered = self.backlog = self._latency = self._response = None
+        self.requests = self._unsettled = 0
+        self._totals, self._waiting = {}, {}
+        self._recent.clear()
 
     def tick(self, tick: Tick, t: int) -> None:
         """Take a tick of this run."""

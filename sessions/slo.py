@@ -1,7 +1,12 @@
-"""`open:auto`: the highest rate at which p99 of the response latency stays under a limit, by bisection over windows of requests."""
+"""`open:auto`: the highest rate at which p99 of the response latency stays under a limit.
+
+By bisection over windows that are long in requests and in time; then a run at the rate that was found has the last word, and
+where it refutes the rate the next one is lower.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +22,20 @@ Q = 0.99
 WINDOW_REQUESTS = 400
 """p99 has an interval with both ends from 368 requests on."""
 
+WINDOW_S = 1.0
+"""And no shorter than this: what disturbs a machine comes a few times a second, and a window that it missed says nothing of it."""
+
 LONGEST = 8
-"""Near saturation a queue takes long to show what it becomes: a window is up to so many times longer."""
+"""Near saturation a queue takes long to show what it becomes: a window has up to so many times the requests …"""
+
+LONGEST_S = 3.0
+"""… and is as much longer, up to this."""
 
 ROOM = 0.2
 """Down to this much unused capacity a window has its plain length."""
+
+STEPS = (0.1, 0.2, 0.3)
+"""By these shares the rate falls each time that a run at the rate found does not keep the limit."""
 
 EXTENSIONS = 3
 """So often a window whose interval holds the limit goes on at the same rate, before p99 itself decides."""
@@ -47,6 +61,17 @@ class Window:
     sure: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A run at a rate that the search had found. `holds` is None where the interval of its p99 holds the limit."""
+
+    rate: float
+    p99_ms: float | None
+    p99_ci95_ms: tuple[float | None, float | None] | None
+    holds: bool | None
+    reason: str = ""
+
+
 class Search:
     """Pure: `rate` and `requests` say what to try next, `take` what came of it, `done` when it is over. Rates in requests/s."""
 
@@ -61,14 +86,24 @@ class Search:
         self.done = False
         self._capacity = 0.0
         self._same: list[Histogram] = []  # of the windows at this rate
+        self.confirmations: list[Confirmation] = []
 
     @property
     def requests(self) -> int:
         """How long the next window is."""
-        if self.rate is None or not self._capacity:
+        if not self._capacity:
             return WINDOW_REQUESTS
+        if self.rate is None:
+            return max(WINDOW_REQUESTS, round(self._capacity * WINDOW_S) - self._seen)
         unused = max(1 - self.rate / self._capacity, ROOM / LONGEST)
-        return round(WINDOW_REQUESTS * max(1.0, ROOM / unused))
+        longer = max(1.0, ROOM / unused)
+        seconds = min(WINDOW_S * longer, LONGEST_S)
+        return round(max(WINDOW_REQUESTS * longer, self.rate * seconds))
+
+    @property
+    def _seen(self) -> int:
+        """Requests so far at this rate."""
+        return sum(window.n for window in self._same)
 
     def take(self, responses: np.ndarray, delays: np.ndarray) -> None:
         """The response latency and the issue delay of a window's requests in order of arrival, ns, shape (n,)."""
@@ -86,15 +121,19 @@ class Search:
             over, held = True, False  # p99 of a window says nothing of a queue that has no end
         sure = over or held
         within = held if sure else p99 <= self.limit_ms
+        if self.rate is None:
+            self._capacity = 1e9 * len(responses) / float(responses.sum())
         self.windows.append(Window(self.rate, total.n, p99, (low, high), within, sure))
-        if not sure and len(self._same) <= EXTENSIONS and len(self.windows) < MOST_WINDOWS:
+        short = self.rate is None and self._seen < self._capacity * WINDOW_S * 0.9 and not over
+        extended = len(self._same) <= EXTENSIONS and len(self.windows) < MOST_WINDOWS
+        if short or (not sure and extended):
             return
         self._same = []
-        self._decide(float(responses.mean()), over if self.rate is None else not within)
+        self._decide(over if self.rate is None else not within)
 
-    def _decide(self, mean_ns: float, over: bool) -> None:
+    def _decide(self, over: bool) -> None:
         if self.rate is None:
-            self._capacity = self.high = 1e9 / mean_ns
+            self.high = self._capacity
             # Without any wait already too slow: every rate is.
             self.done = over
         elif over:
@@ -121,30 +160,55 @@ class Search:
             return f"p99 is {units.significant(first.p99_ms)} ms even where no request waits"
         return f"it is exceeded even at {units.rate(self.high)} requests/s"
 
-    def result(self, final: Histogram | None, unbounded: str | None) -> dict[str, Any]:
-        """`slo` of the result. `final` is the response latency of the run at the rate that was found, None where there was none."""
+    def confirm(
+        self, p99_ms: float | None, interval: Sequence[float | None] | None, unbounded: str | None
+    ) -> bool:
+        """Take a run at the rate found: p99 of its response latency with its interval, ms. True where another run is needed: the
+        rate is lower then."""
+        rate = self.found
+        assert rate is not None
+        low, high = interval or (None, None)
+        holds: bool | None = None
+        reason = "there was no request in the run at that rate"
+        if unbounded is not None:
+            holds, reason = False, "in the run at that rate the backlog kept growing"
+        elif p99_ms is not None:
+            reason = f"in the run at that rate p99 was {units.significant(p99_ms)} ms"
+            if high is not None and high <= self.limit_ms:
+                holds, reason = True, ""
+            elif low is not None and low > self.limit_ms:
+                holds = False
+            else:
+                reason += ", and its 95 % interval holds the limit"
+        self.confirmations.append(
+            Confirmation(rate, p99_ms, None if interval is None else (low, high), holds, reason)
+        )
+        if holds is False:
+            self.high = rate
+        refused = len(self.confirmations) - 1
+        if holds or (p99_ms is None and unbounded is None) or refused >= len(STEPS):
+            return False
+        self.low = rate * (1 - STEPS[refused])
+        return True
+
+    def result(self) -> dict[str, Any]:
+        """`slo` of the result."""
         found: dict[str, Any] = {
             "limit_ms": self.limit_ms, "rate": self.found, "low": self.low or None, "high": self.high,
             "windows": [asdict(window) for window in self.windows],
+            "confirmations": [asdict(run) for run in self.confirmations],
             "p99_ms": None, "p99_ci95_ms": None, "holds": None, "reason": "",
         }  # fmt: skip
         if not self.done:
             return found | {"reason": "the search did not end"}
         if self.found is None:
             return found | {"reason": self.refusal}
-        if unbounded is not None:
-            return found | {"holds": False, "reason": "in the run at that rate the backlog kept growing"}
-        if final is None or not final.n:
-            return found | {"reason": "there was no run at that rate"}
-        low, high = (None if end is None else end / 1e6 for end in quantile_interval(final, Q))
-        p99 = final.quantile(Q) / 1e6
-        found |= {"p99_ms": p99, "p99_ci95_ms": [low, high]}
-        said = f"in the run at that rate p99 was {units.significant(p99)} ms"
-        if high is not None and high <= self.limit_ms:
-            return found | {"holds": True}
-        if low is not None and low > self.limit_ms:
-            return found | {"holds": False, "reason": said}
-        return found | {"reason": f"{said}, and its 95 % interval holds the limit"}
+        last = self.confirmations[-1] if self.confirmations else None
+        if last is None or last.rate != self.found:
+            return found | {"reason": "the run at that rate did not end"}
+        return found | {
+            "p99_ms": last.p99_ms, "p99_ci95_ms": last.p99_ci95_ms and list(last.p99_ci95_ms), "holds": last.holds, "reason": last.reason,
+        }  # fmt: skip
 
 
 def _grew(rate: float, delays: np.ndarray) -> bool:

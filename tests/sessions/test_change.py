@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from infertop.backends.configuration import Configuration
 from infertop.sessions import change, output
 from infertop.sessions.gates import scope_of
-from infertop.sessions.results import blank_result
+from infertop.sessions.plan import Plan, make_tasks
+from infertop.sessions.results import blank_result, document
+from infertop.tests.sessions import kit
 
 
 def result(label: str, p50: float, repeats: list[float] | None = None, **fields: Any) -> dict[str, Any]:
@@ -85,3 +90,21 @@ def test_only_versions_that_differ_are_told() -> None:
     document = {"results": change.compared([old, new]), "session": "s", "infertop": "0"}
     assert found[0] in output.as_text(document)
     assert "onnxruntime 1.20.1, coloredlogs 15" in output.as_markdown(document)
+
+
+def test_two_environments_in_one_interleaved_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two interpreters, each with workers of its own; three rounds."""
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    plain = kit.task(sleep_us=200).configuration
+    configurations = (replace(plain, environment="old"), replace(plain, environment="new"))
+    tasks = make_tasks(configurations, repeats=3, warmup="20x", duration_s=None, requests=100)
+    order = [task.configuration.environment for task in tasks]
+    assert order != sorted(order), "interleaved"
+    measured, _ = kit.run(tmp_path, tasks, environments={"old": sys.executable, "new": sys.executable})
+    old, new = document(measured, Plan(configurations, tasks))["results"]
+    assert (old["backend"], new["backend"]) == ("simulated@old", "simulated@new")
+    assert old["libraries"]["infertop-simulated"] == new["libraries"]["infertop-simulated"] == "1.0"
+    assert (old["change"], new["change"]["to"], new["change"]["p50"]["pairs"]) == (None, "simulated@old", 3)
+    low, high = new["change"]["p50"]["ci95"]
+    assert low <= new["change"]["p50"]["share"] <= high
+    assert (new["complete"], new["asked"]) == (True, {"duration_s": None, "requests": 100, "repeats": 3})

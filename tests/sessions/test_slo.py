@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from infertop.sessions.options import Words
 from infertop.sessions.records import Run
 from infertop.sessions.session import Session
 from infertop.sessions.slo import MOST_WINDOWS, PRECISION, WINDOW_REQUESTS, Search
-from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions import kit
 
 MS = 1e6
@@ -75,7 +75,7 @@ def test_the_rate_found_is_the_one_at_which_p99_crosses_the_limit() -> None:
 def test_a_window_in_which_the_queue_grows_is_over_though_its_p99_is_not() -> None:
     """Requests grow slower, so that one after another promises more than can be held: 400 of them do not reach the limit yet."""
     found = Search(100.0)
-    found.take(*queue(None, np.full(400, 2 * MS, np.int64)))
+    found.take(*queue(None, np.full(500, 2 * MS, np.int64)))
     assert found.rate == pytest.approx(250)
     found.take(*queue(found.rate, np.full(400, 4.2 * MS, np.int64)))
     assert found.windows[-1].p99_ms < 100
@@ -87,7 +87,36 @@ def test_a_limit_that_no_rate_keeps_is_said_after_one_window() -> None:
     found = search(1.5, lambda n: np.full(n, 2 * MS, np.int64))
     assert (found.found, len(found.windows)) == (None, 1)
     assert "p99 is 2.00 ms even where no request waits" in found.refusal
-    assert found.result(None, None)["reason"] == found.refusal
+    assert found.result()["reason"] == found.refusal
+
+
+@pytest.mark.parametrize("service_ms", [0.05, 0.4, 2.0, 30.0])
+def test_windows_are_long_in_time_too(service_ms: float) -> None:
+    """What disturbs a machine four times a second is in every window, however fast the requests are."""
+    found = search(1e3, lambda n: np.full(n, service_ms * MS, np.int64))
+    closed = [w for w in found.windows if w.rate is None][-1]
+    assert closed.requests * service_ms >= 900
+    tried = [w for w in found.windows if w.rate is not None]
+    assert all(w.requests / w.rate >= 0.99 for w in tried if w.rate)
+    nearest = max(tried, key=lambda w: w.rate or 0)
+    assert nearest.rate
+    assert nearest.requests / nearest.rate >= 2, "near capacity"
+
+
+def test_a_stall_that_short_windows_would_miss_is_found() -> None:
+    """0.1 ms a request, and twice a second 20 ms: at any rate three of a hundred arrive in the 15 ms that make them wait longer than 5."""
+
+    def services(rate: float | None, n: int) -> np.ndarray:
+        times = np.arange(n) / (rate or 10_000.0) + 0.3
+        values = np.full(n, 0.1 * MS)
+        values[np.flatnonzero(np.diff(times // 0.5, prepend=0))] += 20 * MS
+        return values.astype(np.int64)
+
+    found = Search(5.0)
+    while not found.done:
+        found.take(*queue(found.rate, services(found.rate, found.requests)))
+    assert found.found is None
+    assert all(window.sure and not window.within for window in found.windows if window.rate)
 
 
 def test_a_window_whose_interval_holds_the_limit_is_longer_before_p99_decides() -> None:
@@ -100,28 +129,59 @@ def test_a_window_whose_interval_holds_the_limit_is_longer_before_p99_decides() 
     assert len(found.windows) <= MOST_WINDOWS
 
 
-def of(values_ms: np.ndarray) -> Histogram:
-    histogram = Histogram()
-    histogram.record((values_ms * MS).astype(np.int64))
-    return histogram
-
-
 @pytest.mark.parametrize(
-    ("values", "unbounded", "holds", "says"),
+    ("p99", "interval", "unbounded", "holds", "says"),
     [
-        (np.full(1000, 3.0), None, True, "stays under 10.0 ms up to"),
-        (np.full(1000, 30.0), None, False, "but in the run at that rate p99 was 30.0 ms"),
-        (np.where(np.arange(1000) % 100 == 0, 12.0, 3.0), None, None, "its 95 % interval holds the limit"),
-        (np.full(1000, 3.0), "latency unbounded: why", False, "the backlog kept growing"),
+        (3.0, [2.9, 3.1], None, True, "stays under 10.0 ms up to"),
+        (
+            30.0,
+            [20.0, 40.0],
+            None,
+            False,
+            "did not keep response p99 under 10.0 ms: in the run at that rate p99 was 30.0 ms",
+        ),
+        (9.0, [8.0, 12.0], None, None, "its 95 % interval holds the limit"),
+        (9.0, [8.0, None], None, None, "its 95 % interval holds the limit"),
+        (None, None, "latency unbounded: why", False, "the backlog kept growing"),
     ],
 )
 def test_the_run_at_the_rate_found_has_the_last_word(
-    values: np.ndarray, unbounded: str | None, holds: bool | None, says: str
+    p99: float | None,
+    interval: list[float | None] | None,
+    unbounded: str | None,
+    holds: bool | None,
+    says: str,
 ) -> None:
-    found = search(10.0, lambda n: np.full(n, 2 * MS, np.int64)).result(of(values), unbounded)
+    searched = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
+    rates = [searched.found]
+    while searched.confirm(p99, interval, unbounded):
+        rates.append(searched.found)
+    found = searched.result()
     assert found["holds"] is holds
     assert says in load_words.slo(found)
     assert set(found) >= {"limit_ms", "rate", "low", "high", "windows", "p99_ms"}
+    assert [run["rate"] for run in found["confirmations"]] == rates
+    assert len(rates) == (1 if holds else 4), "three steps down at most"
+    assert all(b < a for a, b in pairwise(rates) if a and b)
+
+
+def test_a_lower_rate_that_holds_is_the_answer_and_says_what_did_not() -> None:
+    searched = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
+    first = searched.found
+    assert searched.confirm(65.0, [60.0, 70.0], None)
+    assert first is not None
+    assert searched.found == pytest.approx(first * 0.9)
+    assert not searched.confirm(4.0, [3.9, 4.1], None)
+    found = searched.result()
+    assert (found["holds"], found["p99_ms"], found["high"]) == (True, 4.0, first)
+    assert "did not keep it" in load_words.slo(found)
+
+
+def test_a_run_that_is_stopped_confirms_nothing() -> None:
+    searched = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
+    assert searched.result()["holds"] is None
+    searched.confirm(65.0, [60.0, 70.0], None)
+    assert searched.result()["reason"] == "the run at that rate did not end"
 
 
 def plan(**words: Any) -> tuple[Any, ...]:
@@ -177,6 +237,7 @@ def test_the_search_through_engine_and_worker(tmp_path: Path, monkeypatch: pytes
     assert slo["rate"] == found["open_loop"]["rate"] == slo["low"] < slo["high"]
     assert found["requests"] == 400, "of the run at the rate found; windows are not among them"
     assert slo["windows"][0]["rate"] is None
+    assert slo["confirmations"][-1]["rate"] == slo["rate"]
     assert all(window["requests"] >= 368 for window in slo["windows"])
     assert found["response_ms"] is None or slo["p99_ms"] == pytest.approx(found["response_ms"]["p99"])
     assert any("p99 under 5 000 ms: trying" in progress.text for progress in said)
@@ -190,3 +251,32 @@ def test_the_search_through_engine_and_worker(tmp_path: Path, monkeypatch: pytes
             run.note for _, run in session.runs if isinstance(run, Run) and run.phase == "warmup" and run.note
         ]
     assert len(notes) >= len({(w["rate"], w["requests"]) for w in slo["windows"]})
+
+
+def test_a_rate_that_its_run_refutes_is_measured_again_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run is made out to be too slow; what it measured is in no number of the result, live or replayed."""
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    confirm, said = Search.confirm, []
+
+    def first_refused(self: Search, *found: Any) -> bool:
+        said.append(found)
+        return confirm(self, *((6000.0, [5500.0, 6500.0], None) if len(said) == 1 else found))
+
+    monkeypatch.setattr(Search, "confirm", first_refused)
+    measured, _ = kit.run(tmp_path, [task(5000.0)])
+    (result,) = measured.results
+    slo = result["slo"]
+    first, second = (run["rate"] for run in slo["confirmations"])
+    assert second == pytest.approx(first * 0.9)
+    assert slo["rate"] == result["open_loop"]["rate"] == second
+    assert (result["status"], result["requests"], result["complete"]) == ("ok", 400, True)
+    with Session(tmp_path / measured.session) as session:
+        phases = [run.phase for _, run in session.runs if run.phase in ("warmup", "measure")]
+        assert "do not keep p99 under 5 000 ms" in " ".join(event.text for _, event in session.events)
+        begun = [t for t, run in session.runs if run.phase == "measure"][-1]
+        live = session.seek(begun).view().run
+    assert phases.index("measure") < len(phases) - 1 - phases[::-1].index("warmup"), "back to the warm-up"
+    assert live is not None
+    assert live.requests <= 400 / 2, "the first run's 400 are not among them"
