@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from ..backends import models
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.host import facts
@@ -35,9 +36,23 @@ MEASURED = ("ok", "fallback")
 
 def digest(tasks: Sequence[Task], environments: Mapping[str, str]) -> str:
     """What makes two plans the same: their tasks, in whichever order, and the interpreters that run them."""
-    lines = sorted(msgspec.json.encode(task, order="deterministic") for task in tasks)
+    known = [replace(task, configuration=identity(task.configuration)) for task in tasks]
+    lines = sorted(msgspec.json.encode(task, order="deterministic") for task in known)
     interpreters = msgspec.json.encode(dict(environments), order="deterministic")
     return hashlib.sha256(b"\n".join([*lines, interpreters])).hexdigest()[:32]
+
+
+def identity(configuration: Configuration) -> Configuration:
+    """The configuration without what says only where a command was typed: a file is the same from every directory, a factory is
+    looked for in that one, and no measurement depends on where things are cached."""
+    options = configuration.options
+    try:
+        model = models.resolve(configuration.model, options.working_directory)
+    except MeasureError:  # gone since
+        return configuration
+    here = options.working_directory if model.kind == "factory" else "."
+    options = replace(options, cache_directory=None, working_directory=here)
+    return replace(configuration, model=model.path or configuration.model, options=options)
 
 
 class Course:
@@ -195,4 +210,7 @@ def _measured(session: Session, plan: str) -> list[Entry] | None:
 
 
 def _take(entries: Sequence[Entry], task: Task) -> Result | None:
-    return next((r for c, repeat, r in entries if c == task.configuration and repeat == task.repeat), None)
+    wanted = identity(task.configuration)
+    found = next((r for c, repeat, r in entries if identity(c) == wanted and repeat == task.repeat), None)
+    # It may have been named otherwise, from another directory.
+    return None if found is None else {**found, "model": task.configuration.model}

@@ -99,7 +99,7 @@ def test_two_environments_in_one_interleaved_session(tmp_path: Path, monkeypatch
     configurations = (replace(plain, environment="old"), replace(plain, environment="new"))
     tasks = make_tasks(configurations, repeats=3, warmup="20x", duration_s=None, requests=100)
     order = [task.configuration.environment for task in tasks]
-    assert order != sorted(order), "interleaved"
+    assert order[:3] not in (["old"] * 3, ["new"] * 3), "interleaved"
     measured, _ = kit.run(tmp_path, tasks, environments={"old": sys.executable, "new": sys.executable})
     old, new = document(measured, Plan(configurations, tasks))["results"]
     assert (old["backend"], new["backend"]) == ("simulated@old", "simulated@new")

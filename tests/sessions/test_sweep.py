@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,11 @@ def test_after_sigterm_in_the_middle_a_resumed_sweep_measures_only_the_rest(tmp_
     first.terminate()
     out, said = first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 128 + signal.SIGTERM
-    assert len(json.loads(out)["results"]) == 2, "what was measured, the interrupted run included"
+    results = json.loads(out)["results"]
+    assert len(results) == 2, "what was measured, the interrupted run included"
+    (stopped,) = [r for r in results if not r["complete"]]
+    assert (stopped["status"], stopped["pareto"]) == ("ok", False), "half a run says nothing of being best"
+    assert stopped["requests"] < stopped["asked"]["requests"] == 400
     assert "the same command with --resume s measures what is left" in said
     begun = runs(tmp_path / "s")
     assert [number for number, _ in begun] == [1, 2]
@@ -141,6 +146,25 @@ def test_another_interpreter_is_another_plan(tmp_path: Path) -> None:
     go(tmp_path, tasks)
     with pytest.raises(MeasureError, match="another plan"):
         sweep.resume("s", plan(tasks), {"": sys.executable}, tmp_path)
+
+
+def test_the_directory_in_which_a_command_is_typed_and_the_cache_make_no_other_plan(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "m.onnx").write_bytes(b"")
+    task = kit.task(requests=50)
+
+    def typed(model: str, where: Path, **options: Any) -> Task:
+        chosen = replace(task.configuration.options, working_directory=str(where), **options)
+        return replace(task, configuration=replace(task.configuration, model=model, options=chosen))
+
+    here, there = typed("m.onnx", folder, cache_directory="/a"), typed("models/m.onnx", tmp_path)
+    go(tmp_path / "kept", [here])
+    resumed = sweep.resume("s", plan([there]), {}, tmp_path / "kept")
+    assert [r["model"] for r in resumed.results] == ["models/m.onnx"]
+    digests = {sweep.digest([typed("pkg.models:make", where)], {}) for where in (folder, tmp_path)}
+    assert len(digests) == 2, "a factory of that name in another directory is another model"
+    assert len({sweep.digest([typed("smallcnn", where)], {}) for where in (folder, tmp_path)}) == 1
 
 
 def test_a_session_of_another_machine_is_not_gone_on_with(
