@@ -122,6 +122,10 @@ WORDS = [
     _option("--weights", metavar="FILE", help="Weights of a model that is known by name, instead of random ones."),
     _option("--compile-mode", metavar="MODE", help="Of torch-compile: default, reduce-overhead or max-autotune. [default: default]"),
     _option(
+        "--fallback", type=click.Choice(["none", "auto"]),
+        help="Where a backend cannot be used: auto measures the nearest that can, and says so. [default: none; on the screen auto]",
+    ),
+    _option(
         "--backend-option", metavar="[BACKEND:]KEY=VALUE", multiple=True,
         help="A setting of the runtime's own, for the backends that know it, or for the one named.",
     ),
@@ -249,6 +253,8 @@ def run(
         names, typed = _models(model, suite, _words(words))
         interval_s = chosen.interval(typed)
         planned, interpreters = chosen.plan(names, typed, prober.probe, repeat)
+        if suite is None:
+            chosen.check_compile_mode(typed, planned)
         if building:
             from .sessions import building as engines
 
@@ -271,6 +277,7 @@ def run(
 
         settings = EngineSettings(
             environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
+            fallback=typed.fallback == "auto",
             command=["infertop", *sys.argv[1:]],
         )  # fmt: skip
         measured = _measure(planned, settings, resumed, prove)
@@ -410,6 +417,7 @@ def live(
     settings = EngineSettings(
         environments=environments, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
         command=["infertop", *sys.argv[1:]], task=task, stay=typed.duration is not None or typed.requests is not None,
+        fallback=typed.fallback != "none",
     )  # fmt: skip
     from .tui.start import run_live
 

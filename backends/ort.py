@@ -96,7 +96,9 @@ def _refuse(configuration: Configuration) -> None:
         raise MeasureError(
             "unsupported",
             f"onnxruntime-cpu measures native, fp32 and int8, not {configuration.precision}",
-            "use --precision native with a file in that precision",
+            "TF32 is how NVIDIA GPUs multiply fp32: use --precision fp32 here"
+            if configuration.precision == "tf32"
+            else "use --precision native with a file in that precision",
         )
     if configuration.device != "cpu":
         raise MeasureError(

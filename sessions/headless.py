@@ -13,7 +13,7 @@ from types import FrameType
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from ..telemetry.host import facts
-from . import proof, store, sweep
+from . import proof, store, substitute, sweep
 from .engine import Engine
 from .expected import Expected, earlier
 from .plan import Task, describe
@@ -172,7 +172,12 @@ def _one(
 ) -> bool:  # fmt: skip
     """Measure one task; False where it was stopped before its end."""
     backend = available.get(task.configuration.backend)
-    if backend is not None and not (backend.usable or backend.falls_back):
+    other = None
+    if backend is not None and not (backend.usable or backend.falls_back) and engine.settings.fallback:
+        other = substitute.task_for(task, backend, available.values())
+    if other is not None:
+        task = other
+    elif backend is not None and not (backend.usable or backend.falls_back):
         engine.refuse(
             task,
             MeasureError(

@@ -56,6 +56,7 @@ class Words:
     inputs: str | None = None
     weights: str | None = None
     compile_mode: str | None = None
+    fallback: str | None = None  # not given: `none` in `run`, `auto` on the screen
     backend_option: Sequence[str] = ()
     python: Sequence[str] = ()
     threads: str | None = None
@@ -99,6 +100,17 @@ def plan(names: Sequence[str], words: Words, probe: Probe, repeats: int = 1) -> 
     )
     notes = (*backend_options.notes(configurations), *processors.notes(words.threads, configurations))
     return Plan(configurations, tasks, tuple(skipped), notes), environments
+
+
+def check_compile_mode(words: Words, found: Plan) -> None:
+    """A mode that nothing of the plan takes is a mistake; one that `all` left out has said why."""
+    names = {c.backend for c in found.configurations} | {s.backend for s in found.skipped}
+    if words.compile_mode is not None and "torch-compile" not in names:
+        raise MeasureError(
+            "usage",
+            "--compile-mode is for torch-compile, which is not among the backends",
+            "add it to --backend, or leave --compile-mode out",
+        )
 
 
 def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:

@@ -11,7 +11,7 @@ from ..telemetry.stability import grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, mean_interval, rate_interval, run_intervals
 from . import gap, response, tokens
 from .conditions import energy_per_sample, on_cpu, on_gpu
-from .plan import Task
+from .plan import Instead, Task
 from .readings import Readings
 from .records import Fault
 from .results import QUANTILES, Result, blank_result, options_of
@@ -65,6 +65,8 @@ def measured(runner: Runner, around: Surroundings) -> Result:
             "status": "fallback",
             "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix},
         }
+    if (instead := runner.task.instead) is not None:
+        result |= _in_place_of(instead, result)
     opened = response.fields(measurement, runner.unserved)
     if runner.trials is not None:
         result["slo"] = runner.trials.search.result()
@@ -112,6 +114,18 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     }
     result["gap"] = gap.of_result(result, measurement.outside())
     return result
+
+
+def _in_place_of(instead: Instead, result: Result) -> Result:
+    """What a result says that has the name of something else than was measured; a failure of its own stays one."""
+    named = {"backend": instead.asked.label, "measured_by": result["backend"]}
+    if result["error"] is not None:
+        error = result["error"]
+        return named | {"error": {**error, "message": f"{instead.reason}, and failed: {error['message']}"}}
+    return named | {
+        "status": "fallback",
+        "error": {"kind": "fallback", "message": instead.reason, "fix": instead.fix},
+    }
 
 
 def _throughput(runner: Runner) -> list[float] | None:

@@ -15,6 +15,15 @@ take longer)."""
 
 
 @dataclass(frozen=True)
+class Instead:
+    """What was asked for where a task measures something else, and why."""
+
+    asked: Configuration
+    reason: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
 class Task:
     """One run to make. Exactly one of `duration_s` (after warm-up) and `requests` is given."""
 
@@ -23,6 +32,7 @@ class Task:
     warmup: str = "auto"  # "auto", "5s" or "100x"
     duration_s: float | None = 10.0
     requests: int | None = None
+    instead: Instead | None = None  # with `--fallback auto`
 
 
 @dataclass(frozen=True)

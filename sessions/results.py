@@ -96,6 +96,7 @@ def blank_result(
         "threads": None,
         "status": status,
         "error": None if error is None else error.as_dict(),
+        "measured_by": None,
         "complete": None,
         "asked": None,
         "requests": 0,

@@ -19,7 +19,8 @@ from infertop import __version__, cli
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
 from infertop.sessions.headless import Measured, Progress
-from infertop.sessions.plan import Task
+from infertop.sessions.options import Words, check_compile_mode
+from infertop.sessions.plan import Plan, Skipped, Task
 from infertop.sessions.progress import ProgressLine
 from infertop.sessions.records import FORMAT, Clock, Header
 from infertop.sessions.results import blank_result
@@ -502,3 +503,30 @@ def test_no_progress_where_standard_error_is_no_terminal() -> None:
     with ProgressLine(stream) as progress:
         progress(Progress("measuring", 0.5, 0, 1))
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("words", [["--backend", "ort-cpu"], ["--backend", "ort-cpu,torch"]])
+def test_a_compile_mode_that_nothing_takes_is_a_usage_error(
+    run: Run, engine: Engine, words: list[str]
+) -> None:
+    done = run("run", "smallcnn", *words, "--compile-mode", "max-autotune")
+    assert (done.code, engine.calls) == (2, 0)
+    assert "--compile-mode is for torch-compile" in done.err
+
+
+def test_a_compile_mode_of_a_backend_that_is_measured_or_was_left_out_is_none(run: Run) -> None:
+    assert (
+        run("run", "smallcnn", "--backend", "ort-cpu,torch-compile", "--compile-mode", "max-autotune").code
+        == 0
+    )
+    check_compile_mode(Words(compile_mode="default"), Plan((), (), (Skipped("torch-compile", "no torch"),)))
+
+
+@pytest.mark.parametrize(
+    ("words", "auto"), [([], False), (["--fallback", "none"], False), (["--fallback", "auto"], True)]
+)
+def test_nothing_is_measured_in_the_place_of_something_else_unless_asked(
+    run: Run, engine: Engine, words: list[str], auto: bool
+) -> None:
+    assert run("run", "smallcnn", *words).code == 0
+    assert engine.settings.fallback is auto

@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from infertop.backends.errors import MeasureError
+from infertop.sessions import gates, pareto
 from infertop.sessions.headless import Measured
 from infertop.sessions.records import Run, Tick
 from infertop.sessions.session import Session
@@ -145,3 +147,29 @@ def test_a_signal_ends_the_run_and_keeps_the_session(tmp_path: Path) -> None:
     assert stopped["asked"] == {"duration_s": 60.0, "requests": None}
     assert any(isinstance(r, Run) and r.phase == "end" for r in records(tmp_path, measured))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_what_cannot_be_used_is_refused_or_said_to_be_measured_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tensorrt` without a GPU, with and without `--fallback auto`."""
+    asked = kit.task("tensorrt", requests=50)
+    asked = replace(asked, configuration=replace(asked.configuration, device="cuda:0", data_path="pinned"))
+    (refused,) = kit.run(tmp_path, [asked])[0].results
+    assert (refused["status"], refused["error"]["kind"]) == ("unavailable", "backend-missing")
+    (result,) = kit.run(tmp_path, [asked], fallback=True)[0].results
+    assert (result["backend"], result["measured_by"], result["status"]) == (
+        "tensorrt",
+        "onnxruntime-cpu",
+        "fallback",
+    )
+    assert (result["device"], result["data_path"], result["requests"]) == ("cpu", "pageable", 50)
+    assert "tensorrt cannot be used here" in result["error"]["message"]
+    assert (
+        "onnxruntime-cpu was measured instead, pageable since it runs on the CPU"
+        in result["error"]["message"]
+    )
+    gate = gates.parse("p50<60s", lambda name: name)
+    assert [j.outcome for j in gates.judge([gate], [result])] == ["failed"]
+    assert gates.exit_code([result], []) == 3
+    assert pareto.point(result) is None
