@@ -2,30 +2,125 @@
 
 `python -m infertop.tests.sessions.keep_sample SESSION NAME`
 
-Every record stays, in its frame; what says where it was recorded (host name, folders, the GPU's serial) is left out.
+Every record stays, in its frame, but for what lies in the middle of loading: where a run took longer than LOADING_S to load, what is beyond that is
+taken out, everything later moves forward by as much, and an event at that place says how long it was. What says where it was recorded (host name,
+folders, the GPU's serial) is left out.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import replace
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from infertop.backends.configuration import Configuration
 from infertop.sessions import frames
 from infertop.sessions.reader import Segment
-from infertop.sessions.records import AnyRecord, Header, Key, Run
+from infertop.sessions.records import AnyRecord, Clock, Event, Header, Key, Run, Tick, Verdict
 from infertop.sessions.store import SAMPLES
+
+LOADING_S = 3.0
+"""So much of a run's loading is kept, half from its beginning and half from its end."""
+
+_FOLDER = re.compile(r"(^|=)(?:/|~|\.{1,2}/)\S*/")
+_OWN = ("--name", "--sessions-dir", "--json", "--markdown", "--csv")
+"""Where its outcome went is nothing that a person would repeat."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is taken out, ns of the segment."""
+
+    begin: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
+
+
+def cuts(records: Iterable[AnyRecord]) -> list[Cut]:
+    """The middle of each run's loading, in order."""
+    begun: dict[int, int] = {}
+    found = []
+    half = round(LOADING_S / 2 * 1e9)
+    for record in records:
+        if not isinstance(record, Run):
+            continue
+        if record.phase == "start":
+            begun[record.run] = record.t
+        elif record.phase in ("warmup", "end"):
+            cut = Cut(begun.pop(record.run, record.t) + half, record.t - half)
+            if cut.length > 0:
+                found.append(cut)
+    return found
+
+
+class Shortened:
+    """Records as they stand after the cuts."""
+
+    def __init__(self, made: Sequence[Cut]) -> None:
+        self._cuts = made
+        self._begins = [cut.begin for cut in made]
+        self._said: set[Cut] = set()
+
+    def moved(self, t: int) -> int:
+        """Where a time of the segment comes to lie; all of a cut at its beginning."""
+        before = self._cuts[: bisect_right(self._begins, t)]
+        return t - sum(min(t, cut.end) - cut.begin for cut in before)
+
+    def of(self, record: AnyRecord) -> list[AnyRecord]:
+        """The record in its new place, and before the first one behind a cut what was taken out; nothing for what was measured in it."""
+        if isinstance(record, Header):
+            return [record]
+        found: list[AnyRecord] = []
+        behind = [cut for cut in self._cuts if cut.begin <= record.t and cut not in self._said]
+        for cut in behind:
+            self._said.add(cut)
+            text = f"{cut.length / 1e9:.1f} s of loading are left out of this recording"
+            found.append(Event(t=self.moved(cut.begin), kind="recording", text=text))
+        inside = any(cut.begin <= record.t < cut.end for cut in self._cuts)
+        if inside and isinstance(record, Tick | Key | Verdict):
+            return found
+        fields: dict[str, Any] = {"t": self.moved(record.t)}
+        if isinstance(record, Key):
+            earlier = record.t - fields["t"]
+            fields["clock"] = Clock(record.clock.monotonic - earlier, record.clock.unix - earlier)
+            fields |= {
+                name: self.moved(t) for name in ("start", "last") if (t := getattr(record, name)) is not None
+            }
+            fields |= {
+                name: msgspec.structs.replace(run, t=self.moved(run.t))
+                for name in ("opened", "before")
+                if (run := getattr(record, name)) is not None
+            }
+        return [*found, msgspec.structs.replace(record, **fields)]
+
+
+def command(words: Sequence[str]) -> list[str]:
+    """The command line as it would be typed elsewhere: files by their names, without where its outcome went."""
+    found: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in _OWN:
+            skip = True
+        elif word.partition("=")[0] not in _OWN:
+            found.append(_FOLDER.sub(r"\1", word))
+    return found
 
 
 def header(found: Header, name: str) -> Header:
     """The header without the machine's own names."""
     gpus = [{**gpu, "uuid": None, "pci": None} for gpu in found.gpus]
-    command = [word for word in found.command if "/" not in word]
-    return msgspec.structs.replace(
-        found, session=name, host={**found.host, "hostname": name}, gpus=gpus, command=command
-    )
+    host = {**found.host, "hostname": name}
+    return msgspec.structs.replace(found, session=name, host=host, gpus=gpus, command=command(found.command))
 
 
 def anonymous(record: AnyRecord) -> AnyRecord:
@@ -46,20 +141,41 @@ def _run(run: Run) -> Run:
 
 
 def _configuration(found: Configuration) -> Configuration:
-    return replace(found, options=replace(found.options, working_directory=".", cache_directory=None))
+    options = replace(found.options, working_directory=".", cache_directory=None)
+    return replace(found, model=_FOLDER.sub("", found.model), options=options)
 
 
-def main(session: str, name: str) -> None:
-    """Write the sample's segment, and say how large it is."""
-    (path,) = sorted(Path(session).glob("*.zst"))
-    place = SAMPLES / name / path.name
+def keep(path: Path, place: Path, name: str) -> None:
+    """Write what is kept of a segment."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with Segment(path) as segment, place.open("wb") as file:
         assert segment.header is not None
+        batches = [segment.frame(index) for index in range(len(segment))]
+        shortened = Shortened(cuts(record for batch in batches for record in batch))
         file.write(frames.encode_header(header(segment.header, name)))
-        for index in range(len(segment)):
-            file.write(frames.encode_frame([anonymous(record) for record in segment.frame(index)]))
+        for batch in batches:
+            kept = [anonymous(record) for was in batch for record in shortened.of(was)]
+            if kept:
+                file.write(frames.encode_frame(kept))
+
+
+def main(session: str, name: str) -> None:
+    """Write the sample's segment, say how large it is, and what still names a folder."""
+    (path,) = sorted(Path(session).glob("*.zst"))
+    place = SAMPLES / name / path.name
+    keep(path, place, name)
     print(f"{name}: {place.stat().st_size} bytes")
+    with Segment(place) as segment:
+        lines = {
+            found
+            for index in range(len(segment))
+            for record in segment.frame(index)
+            for found in re.findall(
+                r"/(?:home|root|tmp|usr|opt|work|mnt)/[^\"\s]*", msgspec.json.encode(record).decode()
+            )
+        }
+    for line in sorted(lines):
+        print(f"  names a folder: {line}")
 
 
 if __name__ == "__main__":
