@@ -76,10 +76,11 @@ def _measured(result: Mapping[str, Any] | None) -> list[str]:
         return [units.UNKNOWN, units.UNKNOWN, ""]
     if result["status"] != "ok":
         return [units.UNKNOWN, units.UNKNOWN, result["status"]]
+    differs = (result["agreement"] or {}).get("within_band") is False
     return [
         units.milliseconds(result["latency_ms"]["p50"]),
         units.rate(result["throughput"]),
-        result["stability"] or "",
+        (result["stability"] or "") + (", outputs differ" if differs else ""),
     ]
 
 
@@ -127,9 +128,13 @@ def machine(document: Document | None) -> str:
     told = [
         ", ".join(dict.fromkeys(r[name] for r in document["results"])) for name in ("precision", "data_path")
     ]
+    versions: dict[str, str] = {}
+    for result in document["results"]:
+        versions |= result.get("libraries") or {}
+    libraries = ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
     return (
         f"Measured with infertop {document['infertop']} on {cpu} and {gpus}, session {document['session']}; "
-        f"precision {told[0]}, data path {told[1]}."
+        f"precision {told[0]}, data path {told[1]}{'; ' if libraries else ''}{libraries}."
     )
 
 

@@ -26,7 +26,7 @@ DOCUMENT = {
         result("smallcnn", "torch-compile", 0.1),
         result("resnet18", "onnxruntime-cpu", 200.0),
         result("resnet18", "onnxruntime-cuda", 5.0),
-        result("resnet18", "torch-eager", 4.0),
+        result("resnet18", "torch-eager", 4.0, libraries={"torch": "2.11.0"}),
         result(
             "mobilenet_v2",
             "torch-eager",
@@ -56,7 +56,7 @@ def test_what_was_measured_stands_beside_its_published_row() -> None:
     assert "ONNX Runtime CUDA | 301.79 | 106.03 | `onnxruntime-cuda` | 5.00 | 6 400 | A |" in page
     assert "PyTorch eager | 42.50 | 752.94 | `torch-eager` | – | – | failed |" in page
     assert "| SmallCNN |  |  |  | `torch-compile` | 0.100 | 320 000 | A |" in page
-    assert "on A processor and A GPU, session s-1; precision fp32, data path pageable." in page
+    assert "on A processor and A GPU, session s-1; precision fp32, data path pageable; torch 2.11.0." in page
     assert "* `tensorrt` was left out: tensorrt is not installed." in page
     assert "* `torch-eager`, MobileNetV2: it fell." in page
     # CPU ÷ CUDA and CUDA ÷ eager, published and measured.
