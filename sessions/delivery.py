@@ -49,10 +49,9 @@ def deliver(
         "csv": lambda: output.as_csv(document),
     }
     problems += _files(targets, forms, kept)
-    several = results.several_models(document["results"])
     for result in document["results"]:
         if result["error"]:
-            say("\n".join([output.error_line(result, model=several), *output.detail_lines(result)]))
+            say("\n".join([output.error_line(result, document["results"]), *output.detail_lines(result)]))
     to_stdout = _to_stdout(targets)
     if to_stdout is not None:
         for judgement in judgements:

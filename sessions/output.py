@@ -394,8 +394,7 @@ def as_markdown(document: Document, judgements: Sequence[Judgement] = ()) -> str
         ]
     notes = [f"- {_escaped(f'{scope_of(r, results)}: {note}')}" for r in results for note in _notes(r)]
     notes += [f"- {_escaped(line)}" for line in change.lines(results, lambda r: scope_of(r, results))]
-    several = several_models(results)
-    errors = [f"- {_escaped(error_line(r, model=several))}" for r in results if r["error"]]
+    errors = [f"- {_escaped(error_line(r, results))}" for r in results if r["error"]]
     gates = [f"- gate {_escaped(gate_line(judgement))}" for judgement in judgements]
     for block in (notes, errors, gates):
         lines += ["", *block] if block else []
@@ -417,12 +416,14 @@ def _escaped(text: str) -> str:
     return texts.line(text)
 
 
-def error_line(result: Result, *, model: bool = False) -> str:
-    """`onnxruntime-cpu: message; fix` of a result that has an error; with its model where there are several."""
+def error_line(result: Result, among: Sequence[Result] = ()) -> str:
+    """`onnxruntime-cpu: message; fix` of a result that has an error; where the backend has other results too, by what tells it from them."""
     error = result["error"]
     message = error["message"]
+    if sum(other["backend"] == result["backend"] for other in among) > 1:
+        return sentence(f"{scope_of(result, among)}: {message}", error["fix"])
     named = message if message.startswith(result["backend"]) else f"{result['backend']}: {message}"
-    return sentence(f"{result['model']}: {named}" if model else named, error["fix"])
+    return sentence(f"{result['model']}: {named}" if several_models(among) else named, error["fix"])
 
 
 def detail_lines(result: Result) -> list[str]:
