@@ -178,6 +178,8 @@ class Search:
                 holds, reason = True, ""
             elif low is not None and low > self.limit_ms:
                 holds = False
+            elif high is None:
+                reason += ", of too few requests for an upper bound: measure for longer"
             else:
                 reason += ", and its 95 % interval holds the limit"
         self.confirmations.append(
@@ -186,7 +188,9 @@ class Search:
         if holds is False:
             self.high = rate
         refused = len(self.confirmations) - 1
-        if holds or (p99_ms is None and unbounded is None) or refused >= len(STEPS):
+        # More requests, not fewer a second, are what a run lacks that has no upper bound.
+        lacking = holds is None and high is None
+        if holds or lacking or refused >= len(STEPS):
             return False
         self.low = rate * (1 - STEPS[refused])
         return True

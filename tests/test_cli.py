@@ -265,7 +265,10 @@ def test_what_failed_is_said_and_the_rest_is_printed(run: Run, engine: Engine) -
     assert good["status"] == "ok"
     assert bad["status"] == "failed"
     assert bad["error"]["kind"] == "worker-killed"
-    assert "infertop: onnxruntime-cpu/fp32/8: the worker was killed; free memory\n  | trace\n  | back\n" in done.err
+    assert (
+        "infertop: onnxruntime-cpu/fp32/8: the worker was killed; free memory\n  | trace\n  | back\n"
+        in done.err
+    )
 
 
 def test_a_gate_that_turns_out_to_match_nothing_is_a_usage_error_with_the_results_printed(
