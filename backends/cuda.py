@@ -13,17 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from . import cuda_words
+from .cuda_words import NOT_READY
 from .errors import MeasureError
 
-OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE, NOT_READY = 2, 100, 101, 600
-STICKY = {214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719}
-"""After one of these the context is lost: every later call fails, only a new process helps (cuda.h says so at each)."""
-
-_DRIVER_FAULTS = {
-    803: "the NVIDIA driver in the kernel and its library are of different versions: reboot, or reload the driver",
-    804: "this GPU does not take the driver's compatibility package: install the driver itself",
-    999: "the driver failed without saying why: see dmesg",
-}
 _STREAM_NON_BLOCKING = 1
 _HOST_PORTABLE = 1
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
@@ -70,23 +63,7 @@ class Driver:
         name = f"error {code}"
         if self._library.cuGetErrorName(code, byref(text)) == 0 and text.value:
             name = text.value.decode()
-        detail = f"{function}: {name}"
-        if code == OUT_OF_MEMORY:
-            return MeasureError("out-of-memory", "the GPU's memory is full", "try a smaller batch", detail)
-        if code in (NO_DEVICE, INVALID_DEVICE):
-            return MeasureError(
-                "no-gpu", "CUDA sees no such GPU" + _visible(), "see what nvidia-smi lists", detail
-            )
-        if code in STICKY:
-            return MeasureError(
-                "cuda-fault",
-                f"the GPU reported {name}, and its context is lost",
-                "run again in a new worker",
-                detail,
-            )
-        return MeasureError(
-            "cuda-fault", f"CUDA's driver reported {name}", _DRIVER_FAULTS.get(code, ""), detail
-        )
+        return cuda_words.of_code(code, name, function)
 
 
 def load() -> Driver:
@@ -94,12 +71,7 @@ def load() -> Driver:
     try:
         library = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError as error:
-        raise MeasureError(
-            "no-driver",
-            "there is no NVIDIA driver here (libcuda.so.1 cannot be loaded)",
-            "install the driver; in a container start it with GPU access (--gpus all)",
-            str(error),
-        ) from error
+        raise cuda_words.no_driver(str(error)) from error
     _declare(library)
     return Driver(library)
 
@@ -120,7 +92,7 @@ class Device:
         if index >= count:
             raise MeasureError(
                 "no-gpu",
-                f"there is no cuda:{index}: CUDA sees {count} GPU{'s' if count != 1 else ''}{_visible()}",
+                f"there is no cuda:{index}: CUDA sees {count} GPU{'s' if count != 1 else ''}{cuda_words.visible()}",
                 f"use --device cuda:{count - 1}" if count else "see what nvidia-smi lists",
             )
         self.driver = driver
@@ -265,11 +237,6 @@ class Event:
         milliseconds = c_float()
         self._driver.call("cuEventElapsedTime", byref(milliseconds), earlier.handle, self.handle)
         return milliseconds.value * 1e6
-
-
-def _visible() -> str:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return "" if visible is None else f" (CUDA_VISIBLE_DEVICES is {visible!r})"
 
 
 def _declare(library: Any) -> None:

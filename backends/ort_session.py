@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import graph, probes
+from . import cuda_words, graph, probes
 from .backend import Inputs, Loaded, versions
 from .errors import MeasureError
 from .ort_model import ModelFile
@@ -29,6 +30,10 @@ _CHOICES = {
     "execution_mode": {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"},
     **{name: {"1": "1", "0": "", "true": "1", "false": ""} for name in _SWITCHES},
 }
+_NO_MEMORY = re.compile(
+    r"failed to allocate|cannot allocate|bad.?alloc|memory .* is smaller than requested", re.IGNORECASE
+)
+"""How its arenas and the C++ library say it; its own sources have words like *allocation_planner* in their names."""
 
 
 def runtime() -> Any:
@@ -178,13 +183,12 @@ def native(found: graph.Graph) -> str:
 def explain(error: Exception, known: Loaded, backend: str) -> MeasureError:
     """A request that the runtime refused: most often a size that a rule had to assume, or an integer out of its table."""
     said = str(error)
-    shapes = ", ".join(f"{item.name} {show(item.shape)}" for item in known.inputs)
-    lower = said.lower()
-    if "out of memory" in lower or ("memory" in lower and "alloc" in lower):
+    fault = cuda_words.explain(said, backend)
+    if fault is not None:
+        return fault
+    if _NO_MEMORY.search(said):
         return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
-    if "cuda failure" in lower or "cuda error" in lower or "cudnn failure" in lower:
-        first = said.strip().splitlines()[0][:200]
-        return MeasureError("cuda-fault", f"{backend}: {first}", "run again in a new worker", said)
+    shapes = ", ".join(f"{item.name} {show(item.shape)}" for item in known.inputs)
     if known.assumed:
         sizes = ", ".join(f"{name}={size}" for name, size in known.assumed.items())
         return MeasureError(
@@ -272,6 +276,9 @@ def _unknown_option(key: str, value: str, others: Sequence[str]) -> MeasureError
 
 def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
     said = str(error)
+    fault = cuda_words.explain(said, f"onnxruntime {ort.__version__}")
+    if fault is not None:
+        return fault
     lower = said.lower()
     if "graph capture" in lower:
         return MeasureError(
@@ -285,7 +292,7 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
         fix = "upgrade onnxruntime, or export the model with a lower opset"
     elif "not_implemented" in lower or "not implemented" in lower or "is not a registered" in lower:
         fix = "export the model without the operator that the detail names"
-    elif "allocat" in lower:
+    elif _NO_MEMORY.search(said):
         return MeasureError(
             "out-of-memory", f"{file.name} does not fit in memory", "free some, or use a smaller model", said
         )

@@ -171,6 +171,13 @@ def _onnxruntime_cuda() -> _Finding:
             finding.version,
             falls_back=True,
         )
+    from . import cuda, cuda_words
+
+    has, needs = cuda.load().version(), onnxruntime_facts().get("cuda_version", "")
+    if needs.partition(".")[0].isdigit() and has[0] < int(needs.partition(".")[0]):
+        # It would not fall back: the provider loads, and its first call ends in "CUDA failure 35".
+        reason, fix = cuda_words.too_old("onnxruntime-gpu", needs, ".".join(map(str, has)))
+        return _Finding(reason, fix, finding.version)
     return dataclasses.replace(finding, device="cuda:0")
 
 

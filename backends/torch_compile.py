@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import loads
+from . import cuda_words, loads
 from .backend import Loaded, Report
 from .configuration import Configuration
 from .errors import MeasureError
@@ -59,6 +59,9 @@ class TorchCompile(TorchEager):
         return self._torch.compile(module, mode=mode, dynamic=False)
 
     def _explain(self, error: Exception) -> MeasureError:
+        fault = cuda_words.explain(str(error), self.name)
+        if fault is not None:
+            return fault
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return MeasureError(

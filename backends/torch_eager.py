@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cost, cuda, loads, models, torch_cost, torch_files, torch_module, zoo
+from . import cores, cost, cuda, cuda_words, loads, models, torch_cost, torch_files, torch_module, zoo
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
@@ -201,13 +201,7 @@ class TorchEager(AheadOfTime):
         if device == "cpu":
             return built.module if built.program else torch_module.cast_module(torch, built.module, precision)
         if not torch.cuda.is_available():
-            driver = cuda.load()
-            raise MeasureError(
-                "no-gpu" if torch.version.cuda else "unsupported",
-                f"torch {torch.__version__} cannot use CUDA here"
-                + ("" if torch.version.cuda else ": it was built without it"),
-                f"the driver runs CUDA up to {'.'.join(map(str, driver.version()))}: install a torch for it",
-            )
+            raise _no_cuda(torch)
         # Off for fp32: torch itself has it on for convolutions, and a comparison would be unfair. `native` is as torch has it.
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision in ("tf32", "native")
@@ -304,3 +298,29 @@ class TorchEager(AheadOfTime):
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
         self._staged, self._holders, self._given = [], [], []
+
+
+def _no_cuda(torch: Any) -> MeasureError:
+    """Why torch cannot use the GPU, in its own words where it has any."""
+    driver = cuda.load()
+    built, has = torch.version.cuda, ".".join(map(str, driver.version()))
+    name = f"torch {torch.__version__}"
+    if built is None:
+        fix = f"the driver runs CUDA up to {has}: install a torch for it, or use --device cpu"
+        return MeasureError("unsupported", f"{name} cannot use CUDA here: it was built without it", fix)
+    if driver.version()[0] < int(built.partition(".")[0]):
+        reason, fix = cuda_words.too_old("torch", built, has)
+        return MeasureError("no-driver", reason, f"{fix}; --device cpu needs none")
+    try:
+        torch.cuda.init()
+    except RuntimeError as error:
+        found = cuda_words.explain(str(error), name)
+        said = (str(error).strip().splitlines() or ["it does not say why"])[0]
+        return found or MeasureError(
+            "no-gpu", f"{name} cannot use CUDA here: {said[:200]}", "see what nvidia-smi lists", str(error)
+        )
+    return MeasureError(
+        "no-gpu",
+        f"{name} sees no GPU{cuda_words.visible()}",
+        "see what nvidia-smi lists, or use --device cpu",
+    )

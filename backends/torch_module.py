@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import factory, hf, zoo
+from . import cuda_words, factory, hf, zoo
 from .backend import Input
 from .configuration import Configuration, Options
 from .errors import MeasureError
@@ -217,12 +217,13 @@ def explain(
 ) -> MeasureError:
     """A request that the module refused, in one sentence."""
     said = str(error)
+    fault = cuda_words.explain(said, backend)
+    if fault is not None:
+        return fault
     if isinstance(error, getattr(torch, "OutOfMemoryError", MemoryError)) or "can't allocate memory" in said:
         return MeasureError("out-of-memory", f"{backend} ran out of memory", "try a smaller batch", said)
     shapes = ", ".join(f"{item.name} {show(item.shape)} {item.dtype}" for item in inputs)
     first = (said.strip().splitlines() or [type(error).__name__])[0][:200]
-    if "CUDA error" in said or "CUDNN_STATUS" in said:
-        return MeasureError("cuda-fault", f"{backend}: {first}", "run again in a new worker", said)
     message = f"the model refused {shapes}: {first}"
     if assumed:
         message += f" (assumed: {', '.join(f'{name}={size}' for name, size in assumed.items())})"

@@ -120,7 +120,7 @@ class TensorRt(AheadOfTime):
         for context, on in zip(self._contexts, lanes(load, streams), strict=True):
             steps = EngineSteps(
                 self._trt, context, self._gpu, on, self._known.inputs, self._engine.outputs, sets,
-                self._configuration.data_path, self._engine.said, self._driver if options.cuda_graph else None,
+                self._configuration.data_path, self._engine.refused, self._driver if options.cuda_graph else None,
             )  # fmt: skip
             self._steps.append(steps)
             self._staged.append(staged(steps, device, on, ahead=self._ahead))

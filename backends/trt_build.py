@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import trt_bindings
+from . import cuda_words, trt_bindings
 from .backend import Input
 from .errors import MeasureError
 from .shapes import show
@@ -189,17 +189,14 @@ def _unparsed(flavour: Flavour, recipe: Recipe, parser: Any, log: Any) -> Measur
 def _unbuilt(flavour: Flavour, recipe: Recipe, log: Any) -> MeasureError:
     errors = log.errors()
     reason = trt_bindings.first_plain(errors)
+    fault = cuda_words.explain("\n".join(errors), flavour.name)
+    if fault is not None:
+        return _at_build(flavour, recipe, fault, log.text())
     lower = " ".join(errors).lower()
-    if "out of memory" in lower or "outofmemory" in lower:
-        return MeasureError(
-            "out-of-memory", f"{flavour.name} ran out of memory while building {recipe.name}",
-            "use a smaller batch, or limit it with --backend-option workspace_mib=N", log.text(),
-        )  # fmt: skip
-    if "driver version is insufficient" in lower:
-        return MeasureError(
-            "no-driver", f"{flavour.name} finds no NVIDIA driver that is new enough",
-            "update the driver" + ("; --build-only --target sm_89 builds without one" if flavour.ahead else ""), log.text(),
-        )  # fmt: skip
+    if "outofmemory" in lower:
+        return _at_build(
+            flavour, recipe, MeasureError("out-of-memory", f"{flavour.name} ran out of memory"), log.text()
+        )
     if "conformable" in lower:
         return _shape(flavour, recipe, reason, log.text())
     return MeasureError(
@@ -208,6 +205,16 @@ def _unbuilt(flavour: Flavour, recipe: Recipe, log: Any) -> MeasureError:
         "measure it in another precision, or with --backend onnxruntime-cuda",
         log.text(),
     )
+
+
+def _at_build(flavour: Flavour, recipe: Recipe, fault: MeasureError, detail: str) -> MeasureError:
+    """A fault of CUDA's with what helps while an engine is built."""
+    message, fix = f"{fault.message} (while building {recipe.name})", fault.fix
+    if fault.kind == "out-of-memory":
+        fix = "use a smaller batch, or limit it with --backend-option workspace_mib=N"
+    elif fault.kind in ("no-driver", "no-gpu") and flavour.ahead:
+        fix += "; --build-only --target sm_89 builds without one"
+    return MeasureError(fault.kind, message, fix, detail)
 
 
 def _shape(flavour: Flavour, recipe: Recipe, reason: str, detail: str = "") -> MeasureError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import trt_bindings, trt_cache
+from . import cuda_words, trt_bindings, trt_cache
 from .backend import Input
 from .errors import MeasureError
 from .signature import Declared
@@ -78,11 +78,10 @@ class Engine:
         self._runtime: Any = trt.Runtime(self._log)
         self._engine: Any = self._runtime.deserialize_cuda_engine(blob) if self._runtime is not None else None
         if self._engine is None:
-            raise MeasureError(
+            raise self.refused(
+                f"{trt.__version__} does not take the engine of {name}",
                 "engine-refused",
-                f"{flavour.name} {trt.__version__} does not take the engine of {name}: {self.said()}",
                 "build it with this version for this GPU: name the .onnx file",
-                self._log.text(),
             )
         names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
         inputs = trt.TensorIOMode.INPUT
@@ -145,21 +144,23 @@ class Engine:
         """What was compiled on this GPU so far; empty where nothing is."""
         return bytes(self._compiled.serialize()) if self._compiled is not None else b""
 
-    def said(self) -> str:
-        """The newest error, in plain words."""
-        return trt_bindings.first_plain(self._log.errors()[-1:])
+    def refused(
+        self, what: str, kind: str = "runtime-failed", fix: str = "run again in a new worker"
+    ) -> MeasureError:
+        """What the library did not do, with its newest error; where that is one of CUDA's, that is what is said."""
+        newest, detail = self._log.errors()[-1:], self._log.text()
+        fault = cuda_words.explain("\n".join(newest), self._flavour.name)
+        if fault is not None:
+            return MeasureError(fault.kind, fault.message, fault.fix, detail)
+        said = trt_bindings.first_plain(newest)
+        return MeasureError(kind, f"{self._flavour.name} {what}: {said}", fix, detail)
 
     def close(self) -> None:
         self._compiled = self._config = self._engine = self._runtime = None
 
     def _made(self, context: Any) -> Any:
         if context is None:
-            raise MeasureError(
-                "out-of-memory" if "memory" in self.said().lower() else "runtime-failed",
-                f"{self._flavour.name} cannot make a context for {self._name}: {self.said()}",
-                "try a smaller batch",
-                self._log.text(),
-            )
+            raise self.refused(f"cannot make a context for {self._name}", fix="try a smaller batch")
         return context
 
     def _type(self, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import cuda
+from . import cuda, cuda_words
 from .errors import MeasureError
 from .staged import Event, Stream
 
@@ -214,12 +214,9 @@ class PycudaEvent:
 
 
 def _sentence(driver: Any, error: Exception) -> MeasureError:
-    """pycuda's errors carry the driver's name for them."""
+    """pycuda's errors carry the driver's words."""
     if isinstance(error, driver.MemoryError):
-        return MeasureError("out-of-memory", "the GPU's memory is full", "try a smaller batch", str(error))
-    return MeasureError(
-        "cuda-fault",
-        f"the GPU reported an error: {str(error)[:200]}",
-        "run again in a new worker",
-        str(error),
+        return cuda_words.of_code(cuda_words.OUT_OF_MEMORY, str(error), "pycuda")
+    return cuda_words.explain(str(error), "pycuda") or MeasureError(
+        "cuda-fault", f"pycuda: {str(error)[:200]}", "run again in a new worker", str(error)
     )

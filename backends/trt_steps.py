@@ -16,8 +16,8 @@ from .overlapped import Lanes
 from .trt_graph import CapturedGraph
 from .trt_memory import Gpu
 
-Words = Callable[[], str]
-"""The runtime's newest complaint, in plain words."""
+Refused = Callable[[str], MeasureError]
+"""What the runtime did not do, with its newest complaint."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class EngineSteps:
         outputs: Sequence[Output],
         sets: Sequence[Inputs],
         path: str,
-        said: Words,
+        refused: Refused,
         graph: Driver | None = None,
     ) -> None:
-        self._trt, self._context, self._gpu, self._on, self._said = trt, context, gpu, on, said
+        self._trt, self._context, self._gpu, self._on, self._refused = trt, context, gpu, on, refused
         self._inputs = inputs
         self.copies = path != "device"
         self._pinned = path.startswith("pinned")
@@ -187,11 +187,6 @@ class EngineSteps:
             raise self._refused(f"does not take memory for output {output.name}")
         array = self._gpu.pinned(shape, dtype) if self._pinned else np.empty(shape, dtype)
         self._results.append((address, array, self._gpu.host(array)))
-
-    def _refused(self, what: str) -> MeasureError:
-        return MeasureError(
-            "runtime-failed", f"TensorRT {what}: {self._said()}", "run again in a new worker", self._said()
-        )
 
 
 class _Sized:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from . import cuda, link, loads, peaks, protocol, reference, registry
+from . import cuda, cuda_words, link, loads, peaks, protocol, reference, registry
 from .backend import Backend, Inputs, Loaded, describe
 from .closed import ClosedLoop
 from .configuration import Configuration
@@ -84,6 +84,10 @@ class Worker:
             except BaseException as error:
                 # Whatever a runtime or a person's model raises, SystemExit included, must become a sentence, not the end of the worker.
                 name = self._configuration.backend if self._configuration else "the backend"
+                fault = cuda_words.explain(str(error), name)
+                if fault is not None:
+                    self._fail(fault.kind, fault.message, fault.fix)
+                    continue
                 said = (str(error).strip().splitlines() or [""])[0]
                 self._fail(
                     "runtime-failed",

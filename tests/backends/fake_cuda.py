@@ -17,6 +17,8 @@ class FakeCuda:
 
     def __init__(self, devices: int = 1) -> None:
         self.devices = devices
+        self.capability = (9, 0)
+        self.version = 13020
         self.fail: dict[str, int] = {}
         self.log: list[str] = []
         # What was issued: "in", "out", "record", "wait", on which stream, which event.
@@ -49,7 +51,7 @@ class FakeCuda:
     def _cuInit(self, flags: int) -> None: ...
 
     def _cuDriverGetVersion(self, number: Any) -> None:
-        number._obj.value = 13020
+        number._obj.value = self.version
 
     def _cuDeviceGetCount(self, number: Any) -> None:
         number._obj.value = self.devices
@@ -64,7 +66,8 @@ class FakeCuda:
         text.value = b"Fake GPU"
 
     def _cuDeviceGetAttribute(self, number: Any, attribute: int, handle: Any) -> None:
-        number._obj.value = {13: 1_980_000, 16: 132, 38: 50 << 20, 75: 9, 76: 0}[attribute]
+        major, minor = self.capability
+        number._obj.value = {13: 1_980_000, 16: 132, 38: 50 << 20, 75: major, 76: minor}[attribute]
 
     def _cuDevicePrimaryCtxRetain(self, context: Any, handle: Any) -> None:
         context._obj.value = 7

@@ -28,9 +28,6 @@ class GraphCuda(FakeCuda):
         self.capturing: list[Callable[[], None]] | None = None
         self.graphs: dict[int, list[Callable[[], None]]] = {}
 
-    def _cuDeviceGetAttribute(self, number: Any, attribute: int, handle: Any) -> None:  # noqa: N802
-        number._obj.value = self.capability[attribute - 75]
-
     def _cuStreamBeginCapture_v2(self, stream: Any, mode: Any) -> None:  # noqa: N802
         self.capturing = []
 

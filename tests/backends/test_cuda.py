@@ -21,7 +21,7 @@ def refused(fake: FakeCuda, index: int = 0) -> MeasureError:
         ("cuMemAlloc_v2", 2, "out-of-memory", "memory is full"),
         ("cuInit", 100, "no-gpu", "no such GPU"),
         ("cuInit", 803, "cuda-fault", "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"),
-        ("cuMemAlloc_v2", 700, "cuda-fault", "its context is lost"),
+        ("cuMemAlloc_v2", 700, "cuda-fault", "the GPU's context is lost"),
         ("cuCtxSetCurrent", 12345, "cuda-fault", "error 12345"),
     ],
 )

@@ -105,6 +105,29 @@ def test_a_missing_cuda_library_and_a_missing_gpu_are_named(
     assert cuda_probe().reason == "CUDA sees no GPU"
 
 
+@pytest.mark.parametrize(
+    ("driver", "build", "usable"), [(12020, "12.8", True), (11080, "12.8", False), (12080, "13.0", False), (13000, "12.8", True)]
+)  # fmt: skip
+def test_a_driver_of_an_earlier_cuda_than_the_build_s_is_too_old(
+    driver: int, build: str, usable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a major version of CUDA an older driver does; "CUDA failure 35" comes from an earlier one."""
+    folder = capi(tmp_path / "capi", provider=True)
+    with (folder / "build_and_package_info.py").open("a") as file:
+        file.write(f"cuda_version = '{build}'\n")
+    monkeypatch.setattr(probes, "onnxruntime_folder", lambda: folder)
+    monkeypatch.setattr(libraries, "missing", lambda path: [])
+    fake = FakeCuda()
+    fake.version = driver
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    found = cuda_probe()
+    assert found.usable is usable
+    if not usable:
+        assert f"built for CUDA {build}" in found.reason
+        assert "update the driver" in found.fix
+        assert not found.falls_back
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="ELF files are Linux's")
 def test_needed_libraries_are_read_from_a_library_s_own_list() -> None:
     library = next(Path(np.__file__).parent.glob("_core/_multiarray_umath*.so"))

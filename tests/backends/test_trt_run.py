@@ -202,7 +202,7 @@ def test_what_the_runtime_says_reaches_the_person(tmp_path: Path, monkeypatch: p
     rig.load(asked(path))
     context = rig.trt.engines[0].contexts[0]
     context.fails = True
-    with pytest.raises(MeasureError, match="TensorRT did not start the request"):
+    with pytest.raises(MeasureError, match="tensorrt-rtx did not start the request"):
         rig.backend.issue(0, 0, None)
     rig.backend.close()
     rig.trt.refuses = (
