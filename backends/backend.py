@@ -28,6 +28,15 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """What does not run where or as it was asked to: in one sentence, what to do about it, the runtime's own words."""
+
+    message: str
+    fix: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What a backend knows once the model is ready for requests."""
 
@@ -40,7 +49,8 @@ class Loaded:
     tables: dict[str, int] = field(default_factory=dict)  # integer input -> size of the table that it indexes
     outputs: list[str] = field(default_factory=list)
     placement: dict[str, int] | None = None  # provider -> nodes
-    fallback: str | None = None  # what does not run where it was asked to, in one sentence
+    fallback: Fallback | None = None
+    unproven: str | None = None  # what could not be checked though it was asked for, in one sentence
     libraries: dict[str, str] = field(default_factory=dict)  # distribution -> version, as loaded
     threads: int | None = None
     cache: str | None = None  # "hit", "miss", or None where nothing is cached
@@ -97,10 +107,11 @@ class Backend(Protocol):
 
     Every method may raise MeasureError; anything else that it raises is reported as the runtime's own failure.
     A backend may also have `runtime() -> dict`: what the runtime turned out to do (recompilations, CUDA graphs), asked for
-    after the first requests and again after the run; and `controllable() -> bool` with `control() -> dict`: whether there is a plain
-    call that does the same, and that call timed beside its own requests, before the run, where that is asked for; and, on a GPU,
-    `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`: the FLOP/s that this runtime's own
-    product of matrices reaches there.
+    after the first requests and again after the run; `fallback(over) -> Fallback | None`: what only requests show to run
+    otherwise than asked, asked for at the same times (`over`: after the run); `controllable() -> bool` with `control() -> dict`:
+    whether there is a plain call that does the same, and that call timed beside its own requests, before the run, where that is
+    asked for; and, on a GPU, `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`: the
+    FLOP/s that this runtime's own product of matrices reaches there.
     `slots` is how many requests may be in flight, as it stands after `load`: 1 for a backend whose `issue` returns when the request is
     done. A backend may also have `overlaps`: true where it lets copies run beside compute when the configuration's load is `pipelined`.
     """

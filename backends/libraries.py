@@ -67,6 +67,10 @@ def found(names: Iterable[str]) -> list[Path]:
 
 def source(name: str) -> str:
     """What brings a library of that name: the major version in it decides, since one of another major is another library."""
+    if name.startswith("libcuda.so"):
+        return "install the NVIDIA driver; in a container start it with GPU access (--gpus all)"
+    if name.startswith("libonnxruntime_providers_"):
+        return "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
     stem, _, version = name.partition(".so.")
     major = version.split(".")[0]
     if major.isdigit() and stem in ("libnvinfer", "libnvonnxparser", "libnvinfer_plugin"):

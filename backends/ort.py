@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, ort_session
+from . import cores, ort_session, precision
 from .backend import Inputs, Loaded, Report, StageTimes
 from .configuration import Configuration
 from .errors import MeasureError
@@ -43,8 +43,7 @@ class OnnxRuntimeCpu:
             self._session = None
         report("load")
         graph, file = self._model.graph, self._model.file
-        if configuration.precision == "fp32":
-            ort_session.refuse_other_floats(graph, file, "fp32")
+        precision.refuse_other_types(graph, file.name, configuration.precision)
         signature = self._model.signature(configuration)
         if self._session is None:
             asked = ort_session.session_options(self._ort, options.backend_options, threads)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import control, cost, cuda, loads, ort_options, ort_placement, ort_session
-from .backend import Inputs, Loaded, Report, StageTimes
+from .backend import Fallback, Inputs, Loaded, Report, StageTimes
 from .bound import BoundSteps
 from .configuration import Configuration
 from .errors import MeasureError
 from .ort_model import OrtModel
-from .ort_placement import PROVIDER, fallen_back
+from .ort_placement import CUDA, fallen_back
 from .overlapped import AheadOfTime, Overlapped, lanes, preparer, staged, streams_needed
+from .precision import native, refuse_other_types
 from .staged import Staged, refuse_path
 
 GRAPH_ID = "gpu_graph_id"
@@ -45,7 +46,8 @@ class OnnxRuntimeCuda(AheadOfTime):
         self._result: Any = None
         self._sets: Sequence[Inputs] = ()
         self._graphs = False  # requests are replays of CUDA graphs
-        self._copies: int | None = None  # nodes that copy between CPU and GPU inside the graph
+        self._said: str | None = None  # what onnxruntime printed while the newest session was made
+        self._unproven: str | None = None
         self._control: tuple[object, dict[str, Any]] | None = None
 
     def load(self, configuration: Configuration, report: Report) -> Loaded:
@@ -67,8 +69,7 @@ class OnnxRuntimeCuda(AheadOfTime):
             self._sessions = []
         report("load")
         graph, file = self._model.graph, self._model.file
-        if precision in ("fp32", "tf32"):
-            ort_session.refuse_other_floats(graph, file, precision)
+        refuse_other_types(graph, file.name, precision)
         for item in graph.outputs:
             if item.dtype in ("sequence", "map", "optional", "sparse tensor", "string"):
                 raise MeasureError(
@@ -93,11 +94,16 @@ class OnnxRuntimeCuda(AheadOfTime):
         self.slots = loads.MAX_IN_FLIGHT if self._on_gpu() else 1
         self._path = configuration.data_path
         placement = ort_session.placement(self._session)
-        fallback = fallen_back(self._session, placement)
-        if placement is not None and self._on_gpu() and self._copies is not None:
-            placement["Memcpy"] = self._copies
-        self._known = ort_session.loaded(graph, signature, file, placement=placement, fallback=fallback)
+        fallback = self._fallback(placement)
+        copies = ort_placement.copy_nodes(self._said)
+        if placement is not None and self._on_gpu() and copies is not None:
+            placement["Memcpy"] = copies
+        doubt = None if fallback else self._doubt(placement)
+        self._known = ort_session.loaded(
+            graph, signature, file, placement=placement, fallback=fallback, unproven=doubt
+        )
         self._known.runtime.update(self._settings())
+        self._known.runtime["notes"] = self._notes()
         return self._known
 
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:
@@ -182,11 +188,17 @@ class OnnxRuntimeCuda(AheadOfTime):
             self._model.file.path, {item.name: item.shape for item in self._known.inputs}, tf32, cache
         )
 
+    def _notes(self) -> list[str]:
+        """What a person should know of how the model is computed, without asking."""
+        if native(self._model.graph) == "int8" and "DequantizeLinear" in self._model.graph.operators:
+            return ["the CUDA provider has no 8-bit kernels: it dequantises, and computes in float"]
+        return []
+
     def _settings(self) -> dict[str, Any]:
         """The provider's options as it has them, for the record."""
         if not self._on_gpu():
             return {}
-        found = self._session.get_provider_options().get(PROVIDER, {})
+        found = self._session.get_provider_options().get(CUDA, {})
         return {"provider_options": {name: found[name] for name in ort_options.NAMES if name in found}}
 
     def _lane_streams(self) -> list[cuda.Stream]:
@@ -230,10 +242,6 @@ class OnnxRuntimeCuda(AheadOfTime):
         assert self._stream is not None
         ort, asked = self._ort, configuration.options.backend_options
         for_provider = ort_options.checked(asked, configuration.precision)
-        for_session, _ = ort_session.split_options(asked, ort_options.NAMES)
-        options = ort_session.session_options(ort, for_session, None, ort_options.NAMES)
-        # Only a warning tells of the copies that it adds between providers.
-        options.log_severity_level = 2
         if hasattr(ort, "preload_dlls"):
             # From NVIDIA's wheels or torch's folder, which the loader does not search.
             ort.preload_dlls(msvc=False)
@@ -246,13 +254,32 @@ class OnnxRuntimeCuda(AheadOfTime):
         if configuration.precision in ("fp32", "tf32"):
             # On by default, where torch has it off for matrix products: said, so that the two can be compared.
             provider["use_tf32"] = "1" if configuration.precision == "tf32" else "0"
+        for_session, _ = ort_session.split_options(asked, ort_options.NAMES)
+
+        def options() -> Any:
+            made = ort_session.session_options(ort, for_session, None, ort_options.NAMES)
+            # Only a warning tells of the copies that it adds between providers.
+            made.log_severity_level = 2
+            return made
+
+        return self._session_of(options, [(CUDA, provider)])
+
+    def _session_of(self, options: Callable[[], Any], providers: Sequence[Any]) -> Any:
+        """A session over these providers, with what it printed and what is not known of it kept."""
         begun = ort_placement.written()
-        session = ort_session.create(ort, self._model.file, options, [(PROVIDER, provider)])
-        self._copies = ort_placement.copy_nodes(begun)
+        session, self._unproven = ort_placement.create(self._ort, self._model.file, options, providers)
+        self._said = ort_placement.printed(begun)
         return session
 
+    def _fallback(self, placement: dict[str, int] | None) -> Fallback | None:
+        return fallen_back(self._session, placement, self._said)
+
+    def _doubt(self, placement: dict[str, int] | None) -> str | None:
+        """What of the placement is not known."""
+        return self._unproven
+
     def _on_gpu(self) -> bool:
-        return PROVIDER in self._session.get_providers()
+        return CUDA in self._session.get_providers()
 
     def _release(self) -> None:
         """Forget what was bound; the session and its stream stay."""

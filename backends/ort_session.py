@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda_words, graph, probes
+from . import cuda_words, graph, precision, probes
 from .backend import Inputs, Loaded, versions
 from .errors import MeasureError
 from .ort_model import ModelFile
@@ -52,19 +52,6 @@ def runtime() -> Any:
     # 3: errors and worse. The rest would fill the captured output with remarks on every load.
     onnxruntime.set_default_logger_severity(3)
     return onnxruntime
-
-
-def refuse_other_floats(found: graph.Graph, file: ModelFile, precision: str) -> None:
-    """`fp32` and `tf32` are for files in float32: nothing is converted in silence."""
-    other = sorted(found.float_types - {"float32"}) or [
-        item.dtype for item in found.inputs if item.dtype in graph.FLOATS and item.dtype != "float32"
-    ]
-    if other:
-        raise MeasureError(
-            "unsupported",
-            f"{file.name} is in {other[0]}, so it cannot be measured as {precision}",
-            "use --precision native, or a file in float32",
-        )
 
 
 def session_options(
@@ -156,7 +143,7 @@ def loaded(found: graph.Graph, signature: Signature, file: ModelFile, **facts: A
         outputs=[item.name for item in found.outputs],
         libraries=libraries(),
         cache=file.cache,
-        native=native(found),
+        native=precision.native(found),
         runtime={"converted": file.converted} if file.converted else {},
         **facts,
     )
@@ -167,17 +154,6 @@ def libraries() -> dict[str, str]:
     facts = probes.onnxruntime_facts()
     name = facts.get("package_name", "onnxruntime")
     return {name: str(runtime().__version__), **versions("numpy")}
-
-
-def native(found: graph.Graph) -> str:
-    """The precision that a file has: the lowest that its operators and weights show."""
-    if any(
-        "QuantizeLinear" in name or name.startswith("QLinear") or name.endswith("Integer")
-        for name in found.operators
-    ):
-        return "int8"
-    types = found.float_types | {item.dtype for item in found.inputs}
-    return "bf16" if "bfloat16" in types else "fp16" if "float16" in types else "fp32"
 
 
 def explain(error: Exception, known: Loaded, backend: str) -> MeasureError:
@@ -285,6 +261,21 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
             "unsupported",
             f"{file.name} cannot be replayed as a CUDA graph: parts of it do not run on the GPU, or choose their way by the input",
             "leave --backend-option enable_cuda_graph out",
+            said,
+        )
+    if "CPU EP" in said:
+        return MeasureError(
+            "unsupported",
+            f"parts of {file.name} run on the CPU, which --backend-option session.disable_cpu_ep_fallback=1 forbids",
+            "leave that option out, and see which operators they are",
+            said,
+        )
+    if "able to be loaded" in said:
+        # Up to 1.22, where CUDA_PATH is set; without it, and later, the session goes on without the provider.
+        return MeasureError(
+            "backend-missing",
+            f"onnxruntime {ort.__version__} cannot load its GPU provider",
+            "infertop doctor says which library is missing",
             said,
         )
     fix = "export the model again"

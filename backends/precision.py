@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ FIRST_SET = 1000
 _INLINE_BYTES = 1_500_000_000
 """A protobuf message holds 2 GB: from here on weights go to a file beside it."""
 
+_QUANTISED = re.compile(r"[Qq]uantize|^QLinear|^QGemm$|^QAttention$|Integer$|NBits$|Bnb4$")
+"""Operators that hold or make integers of 8 bits and fewer: ONNX's own, and onnxruntime's (com.microsoft)."""
+
 _TOOLS = ("onnx", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -46,11 +50,40 @@ class Converted:
     temporary: tempfile.TemporaryDirectory[str] | None = None
 
 
+def native(found: graph.Graph) -> str:
+    """The precision that a file has: the lowest that its operators and weights show."""
+    if any(_QUANTISED.search(name) for name in found.operators):
+        return "int8"
+    types = found.float_types | {item.dtype for item in found.inputs}
+    return "bf16" if "bfloat16" in types else "fp16" if "float16" in types else "fp32"
+
+
+def refuse_other_types(found: graph.Graph, name: str, precision: str) -> None:
+    """`fp32` and `tf32` are for files in float32: nothing is converted in silence, and what is quantised is not that.
+
+    Raises MeasureError kind "unsupported".
+    """
+    if precision not in ("fp32", "tf32"):
+        return
+    if native(found) == "int8":
+        raise _quantised(name, f"it cannot be measured as {precision}", "use --precision int8 or native")
+    other = sorted(found.float_types - {"float32"}) or [
+        item.dtype for item in found.inputs if item.dtype in graph.FLOATS and item.dtype != "float32"
+    ]
+    if other:
+        raise MeasureError(
+            "unsupported",
+            f"{name} is in {other[0]}, so it cannot be measured as {precision}",
+            "use --precision native, or a file in float32",
+        )
+
+
 def wanted(found: graph.Graph, configuration: Configuration, exported: bool) -> str | None:
     """`fp16` or `int8` where the file is to be converted; None where it is measured as it is."""
     precision = configuration.precision
     if precision == "int8":
-        return precision
+        # Quantised once is enough: a second time would round what is rounded already.
+        return None if native(found) == "int8" else precision
     if precision == "fp16" and not exported and found.float_types - {"float16"}:
         return precision
     return None
@@ -68,6 +101,8 @@ def convert(
     Raises MeasureError kind "backend-missing", "unsupported" or "convert-failed".
     """
     name = Path(found.path).name
+    if native(found) == "int8":
+        raise _quantised(name, f"it cannot be converted to {precision}", "use --precision int8 or native")
     other = sorted(found.float_types - {"float32"})
     if other:
         raise MeasureError(
@@ -219,6 +254,12 @@ def _key(
             sorted(found.tables.items()),
         )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _quantised(name: str, so: str, fix: str) -> MeasureError:
+    return MeasureError(
+        "unsupported", f"{name} is quantised, so {so}", f"{fix}, or the file that it was made from"
+    )
 
 
 def _tool(precision: str) -> str:

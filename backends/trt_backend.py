@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from . import cost, cuda, loads, models, ort_session, trt_bindings, trt_engine, trt_options
+from . import cost, cuda, loads, models, trt_bindings, trt_engine, trt_options
 from .backend import Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .inputs import file_shapes
 from .ort_model import OrtModel
 from .overlapped import AheadOfTime, Overlapped, lanes, preparer, staged, streams_needed
+from .precision import native, refuse_other_types
 from .signature import Signature, resolve
 from .staged import Staged, refuse_path
 from .trt_bindings import RTX, TENSORRT, Flavour
@@ -91,7 +92,7 @@ class TensorRt(AheadOfTime):
             outputs=[output.name for output in self._engine.outputs],
             libraries=versions(*self.flavour.distributions, "pycuda", "numpy"),
             cache=self._made.cache,
-            native=ort_session.native(graph) if graph else None,
+            native=native(graph) if graph else None,
             runtime={
                 "memory": self._gpu.tool,
                 "engine_bytes": len(self._made.blob),
@@ -265,10 +266,9 @@ def recipe_of(
 ) -> tuple[Signature, Recipe]:
     """What to build for a model that is open. Raises MeasureError where the file is not in the precision asked for."""
     precision, graph, file = configuration.precision, model.graph, model.file
-    if precision in ("fp32", "tf32"):
-        ort_session.refuse_other_floats(graph, file, precision)
+    refuse_other_types(graph, file.name, precision)
     wanted = {"fp16": "float16", "bf16": "bfloat16"}.get(precision)
-    if wanted and not file.exported and ort_session.native(graph) != precision:
+    if wanted and not file.exported and native(graph) != precision:
         raise MeasureError(
             "unsupported",
             f"{file.name} is not in {wanted}, and precision is in the graph with {flavour.name}",

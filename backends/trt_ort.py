@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 from . import cuda, libraries, ort_session, probes
-from .backend import Loaded, Report
+from .backend import Fallback, Loaded, Report
 from .configuration import Configuration
 from .errors import MeasureError
 from .ort_cuda import OnnxRuntimeCuda
-from .ort_placement import PROVIDER as CUDA
+from .ort_placement import CUDA, TENSORRT, not_started
 from .trt_cache import EngineCache
 
-PROVIDER = "TensorrtExecutionProvider"
 PROVIDER_OPTIONS = (
     "trt_auxiliary_streams", "trt_build_heuristics_enable", "trt_builder_optimization_level", "trt_context_memory_sharing_enable",
     "trt_cuda_graph_enable", "trt_fp16_enable", "trt_int8_enable", "trt_max_partition_iterations", "trt_max_workspace_size",
@@ -33,16 +31,24 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
     def load(self, configuration: Configuration, report: Report) -> Loaded:
         """A session whose first provider is TensorRT; what that did not take is said to be a fallback."""
         _refuse(configuration)
-        loaded = super().load(configuration, report)
-        fallback = loaded.fallback or left_out(self._session, loaded.placement)
-        self._known = dataclasses.replace(loaded, fallback=fallback)
-        return self._known
+        return super().load(configuration, report)
+
+    def _fallback(self, placement: dict[str, int] | None) -> Fallback | None:
+        return super()._fallback(placement) or left_out(self._session, placement, self._said)
+
+    def _doubt(self, placement: dict[str, int] | None) -> str | None:
+        if placement is not None:
+            return self._unproven
+        return "what TensorRT runs, and what the CUDA provider does, is unknown: this onnxruntime keeps no record of it"
+
+    def _notes(self) -> list[str]:
+        """TensorRT computes in 8 bits what is quantised."""
+        return []
 
     def _create(self, configuration: Configuration) -> Any:
         assert self._stream is not None
         ort, options = self._ort, configuration.options
         for_session, for_provider = ort_session.split_options(options.backend_options, PROVIDER_OPTIONS)
-        session = ort_session.session_options(ort, for_session, None)
         preload()
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls(msvc=False)
@@ -56,8 +62,10 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
             "trt_engine_cache_enable": "1", "trt_engine_cache_path": cache,
             "trt_timing_cache_enable": "1", "trt_timing_cache_path": cache,
         }  # fmt: skip
-        providers = [(PROVIDER, where | kept | for_provider), (CUDA, where)]
-        return ort_session.create(ort, self._model.file, session, providers)
+        return self._session_of(
+            lambda: ort_session.session_options(ort, for_session, None, PROVIDER_OPTIONS),
+            [(TENSORRT, where | kept | for_provider), (CUDA, where)],
+        )
 
 
 def preload() -> None:
@@ -69,19 +77,17 @@ def preload() -> None:
         ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
-def left_out(session: Any, placement: dict[str, int] | None) -> str | None:
-    """What TensorRT does not run though it was asked to, in a sentence; None where it takes every node."""
-    if PROVIDER not in session.get_providers():
-        folder = probes.onnxruntime_folder()
-        library = folder / "libonnxruntime_providers_tensorrt.so" if folder else Path()
-        lacking = libraries.missing(library) if library.is_file() else ["its own library"]
-        reason = f" ({', '.join(lacking)} cannot be loaded)" if lacking else ""
-        return f"the TensorRT provider did not start{reason}: the CUDA provider runs everything"
-    others = sum(nodes for provider, nodes in (placement or {}).items() if provider == CUDA)
-    if not others:
-        return None
+def left_out(session: Any, placement: dict[str, int] | None, said: str | None) -> Fallback | None:
+    """What TensorRT does not run though it was asked to; None where it takes every node, or nobody knows."""
+    fallback = not_started(session, TENSORRT, "the CUDA provider runs everything", said)
+    others = (placement or {}).get(CUDA, 0)
+    if fallback is not None or not others:
+        return fallback
     # A subgraph that TensorRT took counts as one node, so that shares would mislead.
-    return f"{others} node{'s' if others != 1 else ''} run by the CUDA provider, not by TensorRT"
+    return Fallback(
+        f"{others} node{'s' if others != 1 else ''} run by the CUDA provider, not by TensorRT",
+        "export the model without the operators that TensorRT lacks, or measure it with --backend onnxruntime-cuda",
+    )
 
 
 def _refuse(configuration: Configuration) -> None:

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from . import cuda, cuda_words, link, loads, peaks, protocol, reference, registry
-from .backend import Backend, Inputs, Loaded, describe
+from .backend import Backend, Fallback, Inputs, Loaded, describe
 from .closed import ClosedLoop
 from .configuration import Configuration
 from .errors import MeasureError
@@ -148,8 +148,10 @@ class Worker:
         if configuration.options.control and self._asked("controllable", False):
             self._report("control")
             control = self._asked("control", None)
+        late = self._fallback(over=False)
         return {
             "agreement": agreement,
+            **({} if late is None else {"fallback": late}),
             "runtime": loaded.runtime | self._asked("runtime", {}),
             "control": control,
             **self._copies(configuration, sets),
@@ -186,6 +188,12 @@ class Worker:
             self._peaks |= reach([pipe for pipe in work.flop if pipe not in self._reached])
             self._reached |= set(work.flop)
         return {"work": None if work is None else describe(work), "peaks": dict(self._peaks)}
+
+    def _fallback(self, over: bool) -> dict[str, Any] | None:
+        """What only requests have shown to run otherwise than asked."""
+        method = getattr(self._backend, "fallback", None)
+        found: Fallback | None = None if method is None else method(over)
+        return None if found is None else describe(found)
 
     def _asked(self, name: str, default: Any) -> Any:
         """What the backend says by a method that it need not have."""
@@ -242,6 +250,7 @@ class Worker:
             reason=ended.reason,
             unserved=ended.unserved,
             runtime=self._asked("runtime", {}),
+            fallback=self._fallback(over=True),
         )
 
     def _order(self, loop: Loop, order: protocol.Message) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..backends.errors import MeasureError
@@ -59,12 +59,8 @@ def measured(runner: Runner, around: Surroundings) -> Result:
             "requests": measurement.warm_requests,
             "reason": facts.warmup_text,
         }
-    if facts.loaded.get("fallback") and runner.error is None:
-        fix = "infertop backends says what this environment lacks; onnxruntime-cpu measures the CPU by its own name"
-        result |= {
-            "status": "fallback",
-            "error": {"kind": "fallback", "message": facts.loaded["fallback"], "fix": fix},
-        }
+    if facts.fallback is not None and runner.error is None:
+        result |= {"status": "fallback", "error": {"kind": "fallback"} | facts.fallback}
     if (instead := runner.task.instead) is not None:
         result |= _in_place_of(instead, result)
     opened = response.fields(measurement, runner.unserved)
@@ -82,6 +78,8 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         conditions = on_gpu(around.gpu, means, around.readings)
     else:
         conditions = on_cpu(means, around.host, facts.loaded.get("threads"))
+    if facts.loaded.get("unproven"):
+        conditions = replace(conditions, notes=(*conditions.notes, facts.loaded["unproven"]))
     stability = grade(
         window_medians(measurement.seconds),
         service.variation,

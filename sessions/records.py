@@ -103,7 +103,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     libraries: dict[str, str] | None = None
     threads: int | None = None
     cache: str | None = None
-    cold_start: dict[str, float | None] | None = None  # s: import, load, build, first
+    cold_start: dict[str, float | None] | None = None  # s: import, export, load, build, first
     result: dict[str, Any] | None = None  # with "end": an element of `results` of `infertop.run/1`
     error: Fault | None = None  # with "end"
 

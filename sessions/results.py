@@ -39,7 +39,7 @@ USUAL = {"data_path": "pageable", "load": "closed:1"}
 
 LATENCY = ("mean", *QUANTILES, "max")
 
-COLD_START = ("import", "load", "build", "first")
+COLD_START = ("import", "export", "load", "build", "first")
 
 SETTINGS = (
     "backend_options", "compile_mode", "threads", "cpu_affinity", "seed", "gc", "inputs", "input_shapes", "weights", "slo_ms",
@@ -257,7 +257,8 @@ def merge(repeats: Sequence[Result], planned: int = 1) -> Result:
         "instrumented": _instrumented(good),
         "stage_n": sum(r["stage_n"] or 0 for r in good),
         "cold_start_s": {
-            phase: _first(r["cold_start_s"][phase] for r in good if r["cold_start_s"]) for phase in COLD_START
+            phase: _first(r["cold_start_s"].get(phase) for r in good if r["cold_start_s"])
+            for phase in COLD_START
         },
         "telemetry": _telemetry(good),
         "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),

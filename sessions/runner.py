@@ -42,6 +42,7 @@ class Facts:
     settled: bool | None = None
     warmup_text: str = ""
     runtime: dict[str, Any] = field(default_factory=dict)  # as the worker said when the run ended
+    fallback: dict[str, str] | None = None  # message, fix, detail
 
 
 class Runner:
@@ -138,7 +139,10 @@ class Runner:
         elif say in ("window", "windowed") and self.trials is not None:
             self.trials.said(message["t"])
         elif say == "stopped":
-            self.facts.runtime = message.get("runtime") or {}
+            self._tell(message.get("runtime") or {})
+            if message.get("fallback") and self.facts.fallback is None:
+                self._fell_back(message["fallback"])
+                self._enter(self.phase, fallback=message["fallback"]["message"])
             self.reason, self.reusable = message["reason"], True
             self.unserved = message["unserved"]
             self._take_last()
@@ -164,26 +168,40 @@ class Runner:
         self.facts.cold_start = message["cold_start"]
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
-            placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
+            placement=message["placement"], fallback=(message["fallback"] or {}).get("message"), libraries=message["libraries"],
             threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
             bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
             runtime=message["runtime"], control=message["control"],
         )  # fmt: skip
-        for note in (message.get("runtime") or {}).get("notes", ()):
-            self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))
+        self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:
             text = f"DIFFERS from {agreement['reference']}: {agreement['reason']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         if message["fallback"]:
-            text = f"FALLBACK: {message['fallback']}"
-            self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
+            self._fell_back(message["fallback"])
+        elif message["unproven"]:
+            self._emit(
+                Event(t=self._now(), kind="worker", text=message["unproven"], level="warn", run=self.run)
+            )
         self._run()
         self._started = True
 
     def _run(self) -> None:
         options = self.task.configuration.options
         self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
+
+    def _tell(self, runtime: dict[str, Any]) -> None:
+        """What the runtime turned out to do: each remark once, after the first requests or when the run has ended."""
+        for note in runtime.get("notes", ()):
+            if note not in self.facts.runtime.get("notes", ()):
+                self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))
+        self.facts.runtime = runtime
+
+    def _fell_back(self, fallback: dict[str, str]) -> None:
+        self.facts.fallback = fallback
+        text = f"FALLBACK: {'; '.join(filter(None, (fallback['message'], fallback['fix'])))}"
+        self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
 
     def tick(self) -> TickNumbers:
         """At each tick: the requests since the last one; the order of mark, messages, copy keeps them on the right side of `measuring`."""

@@ -140,7 +140,21 @@ def test_work_that_stayed_on_the_cpu_is_named_and_shapes_are_not_work(
             Part("CPUExecutionProvider", on_cpu),
         ],
     )
-    assert fallen_back(session, ort_session.placement(session)) == says
+    found = fallen_back(session, ort_session.placement(session), None)
+    assert (found and found.message) == says
+    assert found is None or "onnxruntime-cpu" in found.fix
+
+
+def test_a_model_that_is_on_the_cpu_as_a_whole_is_there_whatever_its_operators() -> None:
+    session = SimpleNamespace(
+        get_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
+        get_provider_graph_assignment_info=lambda: [
+            Part("CPUExecutionProvider", ["Gather", "Concat", "Gather"])
+        ],
+    )
+    found = fallen_back(session, ort_session.placement(session), None)
+    assert found is not None
+    assert found.message == "3 of 3 nodes run on the CPU (Gather, Concat)"
 
 
 def has_driver() -> bool:
@@ -162,7 +176,7 @@ def test_a_session_that_fell_back_to_the_cpu_says_so_and_still_runs(monkeypatch:
     configuration = Configuration("onnxruntime-cuda", "smallcnn", "fp32", batch=2, device="cuda:0")
     loaded = backend.load(configuration, lambda phase: None)
     assert loaded.fallback is not None
-    assert loaded.fallback.startswith("the CUDA provider did not start (lib")
+    assert loaded.fallback.message.startswith("the CUDA provider did not start (lib")
     assert loaded.placement is not None
     assert set(loaded.placement) == {"CPUExecutionProvider"}
     backend.bind(make_sets(loaded, configuration.options), 1)

@@ -81,12 +81,12 @@ def test_copies_between_providers_are_read_from_the_warnings() -> None:
             begun = ort_placement.written()
             os.write(2, b"[W] 2 Memcpy nodes are added to the graph main_graph for CUDAExecutionProvider.\n")
             os.write(2, b"[W] 1 Memcpy nodes are added to the graph body for CUDAExecutionProvider.\n")
-            assert ort_placement.copy_nodes(begun) == 3
-            assert ort_placement.copy_nodes(ort_placement.written()) == 0
+            assert ort_placement.copy_nodes(ort_placement.printed(begun)) == 3
+            assert ort_placement.copy_nodes(ort_placement.printed(ort_placement.written())) == 0
         finally:
             os.dup2(before, 2)
             os.close(before)
-    assert ort_placement.copy_nodes(None) is None
+    assert ort_placement.copy_nodes(ort_placement.printed(None)) is None
 
 
 class Recording:
@@ -158,7 +158,7 @@ class OnTheGpu(ort_cuda.OnnxRuntimeCuda):
 def test_the_plain_call_is_timed_beside_pageable_requests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
     monkeypatch.setattr(ort_cuda, "BoundSteps", functools.partial(BoundSteps, kind="cpu"))
-    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement: None)
+    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement, said: None)
     monkeypatch.setattr(control, "SECONDS", 0.01)
     backend = OnTheGpu()
     found: dict[str, Any] = {}

@@ -214,7 +214,7 @@ def test_onnxruntime_has_a_session_for_each_stream_that_computes(monkeypatch: py
     fake = FakeCuda()
     monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
     monkeypatch.setattr(ort_cuda, "BoundSteps", functools.partial(BoundSteps, kind="cpu"))
-    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement: None)
+    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement, said: None)
     backend = OnTheGpu()
     results: dict[int, list[np.ndarray]] = {}
     for load, sessions in (

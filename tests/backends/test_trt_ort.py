@@ -9,7 +9,7 @@ import pytest
 from infertop.backends import cuda, libraries, probes, registry, trt_ort
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
-from infertop.backends.ort_placement import PROVIDER as CUDA
+from infertop.backends.ort_placement import CUDA, TENSORRT
 from infertop.tests.backends.fake_cuda import FakeCuda
 
 
@@ -80,13 +80,34 @@ def test_what_it_cannot_do_is_said(precision: str, says: str) -> None:
 
 
 def test_nodes_that_tensorrt_did_not_take_are_a_fallback() -> None:
-    session = SimpleNamespace(get_providers=lambda: [trt_ort.PROVIDER, CUDA, "CPUExecutionProvider"])
-    assert trt_ort.left_out(session, {trt_ort.PROVIDER: 1}) is None
-    assert trt_ort.left_out(session, {trt_ort.PROVIDER: 1, CUDA: 3}) == (
-        "3 nodes run by the CUDA provider, not by TensorRT"
-    )
+    session = SimpleNamespace(get_providers=lambda: [TENSORRT, CUDA, "CPUExecutionProvider"])
+    assert trt_ort.left_out(session, {TENSORRT: 1}, None) is None
+    found = trt_ort.left_out(session, {TENSORRT: 1, CUDA: 3}, None)
+    assert found is not None
+    assert found.message == "3 nodes run by the CUDA provider, not by TensorRT"
+
+
+def test_a_provider_that_did_not_start_is_said_in_onnxruntime_s_words() -> None:
     without = SimpleNamespace(get_providers=lambda: [CUDA, "CPUExecutionProvider"])
-    said = trt_ort.left_out(without, {})
-    assert said is not None
-    assert said.startswith("the TensorRT provider did not start")
-    assert said.endswith("the CUDA provider runs everything")
+    said = (
+        "[E:onnxruntime:Default, provider_bridge_ort.cc:2458 operator()] /src/provider_bridge_ort.cc:2043 onnxruntime::Provider&"
+        " onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library"
+        " /env/onnxruntime/capi/libonnxruntime_providers_tensorrt.so with error: libnvinfer.so.10: cannot open shared object"
+        " file: No such file or directory\n\x1b[m"
+    )
+    found = trt_ort.left_out(without, {}, said)
+    assert found is not None
+    assert found.message == (
+        "the TensorRT provider did not start (libnvinfer.so.10 cannot be loaded): the CUDA provider runs everything"
+    )
+    assert found.fix == "pip install 'tensorrt>=10,<11'"
+    assert found.detail == (
+        "Failed to load library libonnxruntime_providers_tensorrt.so with error: libnvinfer.so.10: cannot open shared object"
+        " file: No such file or directory"
+    )
+
+
+def test_without_a_record_of_the_placement_what_tensorrt_runs_is_unknown() -> None:
+    backend = trt_ort.OnnxRuntimeTensorRt()
+    assert "is unknown" in (backend._doubt(None) or "")
+    assert backend._doubt({TENSORRT: 1}) is None

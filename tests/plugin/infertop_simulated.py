@@ -2,7 +2,8 @@
 
 Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `exit`, `hang`, `raise`,
 `print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the largest batch),
-`stall_ms` and `stall_at` (the request, from 1, that takes so long).
+`stall_ms` and `stall_at` (the request, from 1, that takes so long), `says` (what `raise` says), `falls_back` (`load`, `first` or `over`:
+when it turns out to run otherwise than asked), `unproven` (what it cannot prove).
 
 `simulated-async` holds requests in flight: a device with an engine for copies in, one for compute and one for copies out, each of which takes
 `in_us`, `compute_us` and `out_us` for a request, first come first served. It fails where it is not reaped oldest first.
@@ -19,8 +20,11 @@ from collections import deque
 from collections.abc import Callable
 
 import numpy as np
-from infertop.backends.backend import Input, Loaded
+from infertop.backends.backend import Fallback, Input, Loaded
 from infertop.backends.errors import MeasureError
+
+
+OTHERWISE = Fallback("it runs otherwise", "ask for something else", "as the runtime has it")
 
 
 class Simulated:
@@ -43,8 +47,16 @@ class Simulated:
         report("build")
         self._fault("build")
         return Loaded(
-            [Input("x", "float32", (batch, 4))], batch, libraries={"infertop-simulated": "1.0"}, threads=1
-        )
+            [Input("x", "float32", (batch, 4))], batch, libraries={"infertop-simulated": "1.0"}, threads=1,
+            fallback=OTHERWISE if self.options.get("falls_back") == "load" else None,
+            unproven=self.options.get("unproven"), runtime={"notes": ["it is simulated"]},
+        )  # fmt: skip
+
+    def runtime(self):  # type: ignore[no-untyped-def]
+        return {"notes": ["it is simulated"] + ["it tired"] * (self.requests > 100)}
+
+    def fallback(self, over):  # type: ignore[no-untyped-def]
+        return OTHERWISE if self.options.get("falls_back") == ("over" if over else "first") else None
 
     def bind(self, sets, slots):  # type: ignore[no-untyped-def]
         self.sets = sets
@@ -96,7 +108,7 @@ class Simulated:
         elif fault == "system-exit":
             sys.exit("the model wants out")
         elif fault == "raise":
-            raise RuntimeError("the runtime is unwell")
+            raise RuntimeError(self.options.get("says", "the runtime is unwell"))
 
 
 class Asynchronous:

@@ -13,7 +13,7 @@ import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions import gates, pareto
 from infertop.sessions.headless import Measured
-from infertop.sessions.records import Run, Tick
+from infertop.sessions.records import Event, Run, Tick
 from infertop.sessions.session import Session
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions import kit
@@ -105,6 +105,48 @@ def test_a_fault_is_one_sentence_with_the_runtimes_own_output(
     assert "its last words" in ends[0].error.detail
     assert "said by C" in ends[0].error.detail
     assert kit.children() == before
+
+
+def test_what_cuda_says_ends_the_worker_whoever_lets_it_through(tmp_path: Path) -> None:
+    """A lost context: the next task has a worker of its own."""
+    lost = kit.task(fault="raise", when="run:60", says="CUDA driver error: device-side assert triggered")
+    measured, _ = kit.run(tmp_path, [lost, kit.task(requests=50)])
+    failed, after = measured.results
+    assert failed["error"]["kind"] == "cuda-fault"
+    assert failed["error"]["message"] == "simulated: device-side assert triggered, and the GPU's context is lost"
+    assert after["status"] == "ok"
+    assert after["cold_start_s"]["import"] is not None
+
+
+@pytest.mark.parametrize("moment", ["load", "first", "over"])
+def test_what_runs_otherwise_than_asked_is_a_fallback_whenever_it_shows(moment: str, tmp_path: Path) -> None:
+    measured, _ = kit.run(tmp_path, [kit.task(falls_back=moment)])
+    (result,) = measured.results
+    assert result["status"] == "fallback"
+    assert result["error"] == {
+        "kind": "fallback", "message": "it runs otherwise", "fix": "ask for something else", "detail": "as the runtime has it",
+    }  # fmt: skip
+    assert result["requests"] == 200
+    log = records(tmp_path, measured)
+    said = [r.text for r in log if isinstance(r, Event) and r.kind == "fault"]
+    assert said == ["FALLBACK: it runs otherwise; ask for something else"]
+    assert [r.fallback for r in log if isinstance(r, Run) and r.fallback] == ["it runs otherwise"]
+
+
+def test_what_is_not_proven_lowers_the_grade_with_its_reason(tmp_path: Path) -> None:
+    measured, _ = kit.run(tmp_path, [kit.task(unproven="where it runs is unknown")])
+    (result,) = measured.results
+    assert result["status"] == "ok"
+    assert result["stability"] in ("B", "C")
+    assert "where it runs is unknown" in result["stability_reasons"]
+    assert "where it runs is unknown" in [r.text for r in records(tmp_path, measured) if isinstance(r, Event)]
+
+
+def test_what_the_runtime_turned_out_to_do_is_told_once_each(tmp_path: Path) -> None:
+    measured, _ = kit.run(tmp_path, [kit.task()])
+    said = [r.text for r in records(tmp_path, measured) if isinstance(r, Event) and r.kind == "worker"]
+    assert said == ["it is simulated", "it tired"]
+    assert measured.results[0]["runtime"]["notes"] == ["it is simulated", "it tired"]
 
 
 def test_a_worker_killed_in_the_middle_keeps_what_it_measured(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_blank_result_has_every_field_and_knows_nothing() -> None:
     result = blank_result(CONFIGURATION)
     assert set(result) == FIELDS
     assert set(result["latency_ms"]) == set(LATENCY) == {"mean", "p50", "p90", "p95", "p99", "p99_9", "max"}
-    assert set(result["cold_start_s"]) == {"import", "load", "build", "first"}
+    assert set(result["cold_start_s"]) == {"import", "export", "load", "build", "first"}
     assert all(value is None for value in result["latency_ms"].values())
     assert (result["backend"], result["batch"], result["status"], result["error"]) == (
         "onnxruntime-cpu",
