@@ -120,7 +120,7 @@ WORDS = [
     _option("--input-shape", metavar="NAME=AxBxC[:DTYPE]", multiple=True, help="Shape of an input; B stands for the batch."),
     _option("--inputs", metavar="FILE.npz", help="Inputs from a file instead of generated ones."),
     _option("--weights", metavar="FILE", help="Weights of a model that is known by name, instead of random ones."),
-    _option("--compile-mode", metavar="MODE", help="Of torch-compile: default, reduce-overhead or max-autotune. [default: default]"),
+    _option("--compile-mode", metavar="MODE", help="Of torch-compile: default, reduce-overhead, max-autotune[-no-cudagraphs]. [default: default]"),
     _option(
         "--fallback", type=click.Choice(["none", "auto"]),
         help="Where a backend cannot be used: auto measures the nearest that can, and says so. [default: none; on the screen auto]",

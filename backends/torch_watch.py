@@ -6,11 +6,23 @@ All of it from dynamo's and inductor's own counters, which say it nowhere but in
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+from collections.abc import Callable
 from typing import Any
+
+from .backend import Fallback
 
 CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune")
 """The modes of torch.compile that ask for CUDA graphs."""
 
+EACH_S = 0.6
+"""How often a compilation tells how far it is."""
+
+_NO_GRAPHS = "use --compile-mode default or max-autotune-no-cudagraphs, which ask for none"
+_METRICS = (
+    "torch._inductor.metrics"  # imported by a compilation: looked at where it is, not imported for a look
+)
 _SKIPPED = "skipping cudagraphs due to "
 _REASONS = 3  # of a kind, at most: a model may break its graph in a hundred places
 _LENGTH = 160
@@ -31,6 +43,8 @@ class Watch:
         utils = self._torch._dynamo.utils
         utils.counters.clear()
         utils.clear_compilation_metrics()
+        if (metrics := sys.modules.get(_METRICS)) is not None:
+            metrics.reset()
         self._skips.clear()
 
     def report(self, mode: str, device: str) -> dict[str, Any]:
@@ -49,6 +63,47 @@ class Watch:
             "cuda_graphs": self._cuda_graphs(mode, device),
         }
         return found | {"notes": notes(found)}
+
+    def fallback(self, mode: str, device: str, over: bool) -> Fallback | None:
+        """What does not run as it was asked to: nothing was compiled, or the mode's CUDA graphs are not what runs.
+
+        `over`: after the run, when no more of them are to come.
+        """
+        found = self.report(mode, device)
+        if not found["graphs"]:
+            return Fallback(
+                "torch.compile compiled nothing: every operator is called by itself, as under torch-eager",
+                "measure it with --backend torch-eager, or take away what keeps it out, such as @torch.compiler.disable",
+                "; ".join(found["graph_break_reasons"]),
+            )
+        if device == "cpu" or mode not in CUDA_GRAPH_MODES:
+            return None
+        graphs = found["cuda_graphs"]
+        if graphs.startswith("skipped"):
+            return Fallback(f"CUDA graphs were {graphs}", _NO_GRAPHS)
+        if graphs.startswith("in use in part"):
+            return Fallback(f"CUDA graphs are {graphs}", _NO_GRAPHS)
+        if over and not graphs.startswith("in use"):
+            return Fallback(
+                f"CUDA graphs were not used: none was recorded, though mode {mode} asks for them", _NO_GRAPHS
+            )
+        return None
+
+    def doing(self) -> str:
+        """How far a compilation is, in words; asked from another thread."""
+        counters = self._torch._dynamo.utils.counters
+        graphs = counters["stats"].get("unique_graphs", 0)
+        if not graphs:
+            return "tracing"
+        inductor, metrics = dict(counters["inductor"]), sys.modules.get(_METRICS)
+        timed = sum(count for name, count in inductor.items() if name.startswith("benchmarking."))
+        parts = [
+            (graphs, "graph"),
+            (metrics.generated_kernel_count if metrics else 0, "kernel"),
+            (inductor.get("select_algorithm_autotune", 0), "operator tuned"),
+            (timed, "timing"),
+        ]
+        return ", ".join(_counted(count, word) for count, word in parts if count)
 
     def _cuda_graphs(self, mode: str, device: str) -> str:
         """`in use (n recorded)`, `skipped: why`, or why none was asked for."""
@@ -79,6 +134,23 @@ class Watch:
         return count
 
 
+class Ticker:
+    """Says from time to time what is being done, from a thread of its own, until it is stopped."""
+
+    def __init__(self, doing: Callable[[], str], tell: Callable[[str], None]) -> None:
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(doing, tell), name="progress", daemon=True)
+        self._thread.start()
+
+    def _run(self, doing: Callable[[], str], tell: Callable[[str], None]) -> None:
+        while not self._over.wait(EACH_S):
+            tell(doing())
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
 class _Listener(logging.Handler):
     """Keeps the messages of inductor's logger."""
 
@@ -105,6 +177,11 @@ def notes(found: dict[str, Any]) -> list[str]:
     if found["cuda_graphs"].startswith(("skipped", "in use in part")):
         said.append(f"CUDA graphs {found['cuda_graphs']}")
     return said
+
+
+def _counted(count: int, word: str) -> str:
+    noun, _, rest = word.partition(" ")
+    return " ".join(filter(None, (str(count), noun + "s" * (count != 1), rest)))
 
 
 def _shortened(reasons: Any) -> list[str]:

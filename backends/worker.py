@@ -103,12 +103,13 @@ class Worker:
         self._marks.append((phase, now))
         self.say("phase", phase=phase, t=now)
 
-    def _progress(self, share: float) -> None:
-        """How much of the phase is done, 0 to 1; said at most each half second."""
+    def _progress(self, share: float | None, words: str = "") -> None:
+        """How much of the phase is done, 0 to 1, or in words how far it is; said at most each half second."""
         now = time.monotonic_ns()
         if now - self._progressed >= 500_000_000:
             self._progressed = now
-            self.say("phase", phase=self._marks[-1][0], t=now, progress=round(share, 3))
+            said = None if share is None else round(share, 3)
+            self.say("phase", phase=self._marks[-1][0], t=now, progress=said, note=words)
 
     def _load(self, configuration: Configuration) -> None:
         began_anew = self._backend is None

@@ -204,7 +204,7 @@ def _one(
                 if task.requests
                 else measurement.measured_s / (task.duration_s or 1)
             )
-        text = f"{title}: {runner.doing}"
+        text = f"{title}: {runner.said}"
         progress(Progress(text, fraction, index, count, course.left() if count > 1 else None))
         if interruption.signal is not None:
             runner.stop()

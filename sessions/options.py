@@ -28,7 +28,7 @@ PRECISIONS = ("native", "fp32")
 """What every backend has."""
 
 KNOWN_PRECISIONS = (*PRECISIONS, "tf32", "fp16", "bf16", "int8")
-COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 DATA_PATHS = ("pageable", "pinned", "pinned-ready", "device")
 """The words that exist; which of them a backend measures, and on which device, is for the backend to say."""
 

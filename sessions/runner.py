@@ -79,7 +79,7 @@ class Runner:
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
-        self._quiet_since = time.monotonic()
+        self._since = self._quiet_since = time.monotonic()
         self._activity = (0, 0.0)
         emit(
             Run(
@@ -92,6 +92,14 @@ class Runner:
     @property
     def measuring(self) -> bool:
         return self.phase == "measure"
+
+    @property
+    def said(self) -> str:
+        """What it does, in words, with how long already where that may take long."""
+        elapsed = int(time.monotonic() - self._since)
+        if self.phase in ("warmup", "measure", "end") or elapsed < 1:
+            return self.doing
+        return f"{self.doing}, {units.duration(elapsed)}"
 
     def receive(self) -> None:
         """Take what the worker says, its death included."""
@@ -119,7 +127,9 @@ class Runner:
     def _handle(self, message: Message) -> None:
         say = message["say"]
         if say == "phase":
-            self._enter(message["phase"], progress=message.get("progress"))
+            words = message.get("note") or ""
+            self._enter(message["phase"], progress=message.get("progress"), note=words)
+            self.doing = ": ".join(filter(None, (PHASE_WORDS[self.phase], words)))
         elif say == "loaded":
             self._loaded(message)
         elif say == "measuring":
@@ -155,7 +165,7 @@ class Runner:
 
     def _enter(self, phase: str, **known: Any) -> None:
         if phase != self.phase:
-            self.phase, self.doing = phase, PHASE_WORDS[phase]
+            self.phase, self.doing, self._since = phase, PHASE_WORDS[phase], time.monotonic()
         self._emit(Run(t=self._now(), run=self.run, phase=phase, **known))
 
     def _loaded(self, message: Message) -> None:

@@ -44,6 +44,8 @@ def merged(known: Run, news: Run) -> Run:
         fresh["progress"] = news.progress
     if news.phase != known.phase:
         fresh["t"] = news.t
+        if known.phase == "build":
+            fresh.setdefault("note", "")  # how far the build was
     return msgspec.structs.replace(known, phase=news.phase, repeat=known.repeat or news.repeat, **fresh)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from infertop.backends import cuda
+from infertop.backends import cuda, torch_watch
 from infertop.backends.backend import Loaded, StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
@@ -57,6 +57,10 @@ class Broken(nn.Module):
         torch._dynamo.graph_break()
         return torch.sigmoid(x)
 def broken(): return Broken(), torch.ones(1, 8)
+class Disabled(nn.Module):
+    @torch.compiler.disable
+    def forward(self, x): return torch.sigmoid(x) * 2
+def disabled(): return Disabled(), torch.ones(1, 8)
 constant = 7
 '''
 
@@ -346,6 +350,67 @@ def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: 
     assert "reduce-overhead" in error.fix
 
 
+def test_a_model_of_which_nothing_is_compiled_is_a_fallback(folder: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    backend = TorchCompile()
+    for model, falls_back in (("disabled", True), ("gate", False), ("disabled", True)):
+        configuration = asked(f"factories:{model}", folder)
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), 1)
+        backend.issue(0, 0, None)
+        backend.complete(0, None)
+        for over in (False, True):
+            found = backend.fallback(over)
+            assert (found is not None) is falls_back
+            if found is not None:
+                assert found.message.startswith("torch.compile compiled nothing")
+                assert "torch-eager" in found.fix
+    backend.close()
+
+
+def test_the_same_model_again_counts_as_compiled(folder: Path) -> None:
+    """Another seed makes another module of the same code, which what was compiled before would fit."""
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    backend = TorchCompile()
+    for seed in (0, 1):
+        configuration = asked("factories:gate", folder, {"seed": seed})
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), 1)
+        backend.issue(0, 0, None)
+        assert backend.runtime()["graphs"] == 1
+        assert backend.fallback(over=True) is None
+    backend.close()
+
+
+def test_a_compilation_tells_how_far_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    monkeypatch.setattr(torch_watch, "EACH_S", 0.001)
+    told: list[tuple[float | None, str]] = []
+    backend = TorchCompile()
+    backend.progress = lambda share, words: told.append((share, words))
+    configuration = asked("factories:gate", folder, batch=3)
+    loaded = backend.load(configuration, lambda phase: None)
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    backend.issue(0, 0, None)
+    backend.complete(0, None)
+    count = len(told)
+    assert {share for share, _ in told} == {None}
+    assert "tracing" in {words for _, words in told}
+    assert backend._watching.doing().startswith("1 graph")
+    backend.issue(0, 0, None)
+    backend.complete(0, None)
+    assert len(told) == count, "it is over with the first request"
+    backend.close()
+
+
+def test_reduce_overhead_is_no_mode_of_the_cpu_s() -> None:
+    error = refused(asked("smallcnn", options={"compile_mode": "reduce-overhead"}), TorchCompile())
+    assert (error.kind, error.fix) == ("unsupported", "use --compile-mode default")
+
+
 def test_torch_compile_reports_graph_breaks_and_recompilations(folder: Path) -> None:
     if shutil.which("g++") is None:
         pytest.skip("inductor needs a C++ compiler on the CPU")
@@ -379,3 +444,26 @@ def test_why_cuda_graphs_were_skipped_is_heard_and_said() -> None:
     assert report["notes"] == ["CUDA graphs skipped: mutated inputs (1 instances)"]
     watch.begin()
     assert watch.report("reduce-overhead", "cuda:0")["notes"] == []
+
+
+def test_cuda_graphs_that_the_mode_asks_for_and_that_are_not_in_use_are_a_fallback() -> None:
+    from torch._inductor.cudagraph_utils import log_cudagraph_skip_and_bump_counter
+
+    watch = Watch(torch)
+    watch.begin()
+    counters = torch._dynamo.utils.counters
+    counters["stats"]["unique_graphs"] = 1
+    assert watch.fallback("default", "cuda:0", over=True) is None
+    assert watch.fallback("max-autotune-no-cudagraphs", "cuda:0", over=True) is None
+    assert watch.fallback("reduce-overhead", "cuda:0", over=False) is None, (
+        "the first requests come before the recording"
+    )
+    none = watch.fallback("reduce-overhead", "cuda:0", over=True)
+    assert none is not None
+    assert "none was recorded" in none.message
+    log_cudagraph_skip_and_bump_counter("skipping cudagraphs due to mutated inputs (1 instances)")
+    skipped = watch.fallback("max-autotune", "cuda:0", over=False)
+    assert skipped is not None
+    assert skipped.message == "CUDA graphs were skipped: mutated inputs (1 instances)"
+    assert "max-autotune-no-cudagraphs" in skipped.fix
+    watch.begin()

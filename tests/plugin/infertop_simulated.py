@@ -23,7 +23,6 @@ import numpy as np
 from infertop.backends.backend import Fallback, Input, Loaded
 from infertop.backends.errors import MeasureError
 
-
 OTHERWISE = Fallback("it runs otherwise", "ask for something else", "as the runtime has it")
 
 

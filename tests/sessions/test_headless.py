@@ -113,7 +113,9 @@ def test_what_cuda_says_ends_the_worker_whoever_lets_it_through(tmp_path: Path) 
     measured, _ = kit.run(tmp_path, [lost, kit.task(requests=50)])
     failed, after = measured.results
     assert failed["error"]["kind"] == "cuda-fault"
-    assert failed["error"]["message"] == "simulated: device-side assert triggered, and the GPU's context is lost"
+    assert (
+        failed["error"]["message"] == "simulated: device-side assert triggered, and the GPU's context is lost"
+    )
     assert after["status"] == "ok"
     assert after["cold_start_s"]["import"] is not None
 
