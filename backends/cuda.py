@@ -17,6 +17,8 @@ from . import cuda_words
 from .cuda_words import NOT_READY
 from .errors import MeasureError
 
+TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+_TENSOR_FLOATS_FROM = (8, 0)
 _STREAM_NON_BLOCKING = 1
 _HOST_PORTABLE = 1
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
@@ -82,6 +84,36 @@ def index_of(device: str) -> int:
     if kind == "cuda" and (not colon or number.isdigit()):
         return int(number or 0)
     raise MeasureError("usage", f"there is no device named {device}", "use cpu, cuda or cuda:N")
+
+
+def refuse_precision(backend: str, precision: str, capability: tuple[int, int]) -> None:
+    """Raises MeasureError kind "unsupported" for a precision that the GPU has no units for, or that the environment forbids.
+
+    TF32 and bfloat16 came with compute capability 8.0. NVIDIA_TF32_OVERRIDE=0 keeps NVIDIA's libraries from TF32 whatever a
+    runtime asks for, and another value takes the choice from it too.
+    """
+    if precision in ("tf32", "bf16") and capability < _TENSOR_FLOATS_FROM:
+        major, minor = capability
+        raise MeasureError(
+            "unsupported",
+            f"{backend} cannot measure {precision}: a GPU of compute capability {major}.{minor} has no units for it, 8.0 and later have",
+            "use --precision fp16 or fp32",
+        )
+    override = os.environ.get(TF32_OVERRIDE)
+    if override is not None and (precision == "tf32" if override == "0" else precision == "fp32"):
+        raise MeasureError(
+            "unsupported",
+            f"{backend} cannot measure {precision}: {TF32_OVERRIDE}={override} in the environment decides, not the runtime",
+            f"unset {TF32_OVERRIDE}",
+        )
+
+
+def override_notes(precision: str) -> list[str]:
+    """What the environment does to a model in float32 that is measured as it is."""
+    override = os.environ.get(TF32_OVERRIDE)
+    if override is None or precision != "native":
+        return []
+    return [f"{TF32_OVERRIDE}={override} in the environment decides over TF32, not the runtime"]
 
 
 class Device:

@@ -57,6 +57,8 @@ class OnnxRuntimeCuda(AheadOfTime):
         options, precision = configuration.options, configuration.precision
         index = cuda.index_of(configuration.device)
         driver = cuda.load()
+        if index < driver.count():
+            cuda.refuse_precision(configuration.backend, precision, driver.capability(index))
         self._ort = ort_session.runtime()
         key = (index, precision, tuple(options.backend_options.items()))
         self._load = loads.parse(configuration.load)
@@ -103,7 +105,8 @@ class OnnxRuntimeCuda(AheadOfTime):
             graph, signature, file, placement=placement, fallback=fallback, unproven=doubt
         )
         self._known.runtime.update(self._settings())
-        self._known.runtime["notes"] = self._notes()
+        self._known.runtime["notes"] = self._notes() + cuda.override_notes(precision)
+        self._refuse_tf32(precision)
         return self._known
 
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:
@@ -193,6 +196,17 @@ class OnnxRuntimeCuda(AheadOfTime):
         if native(self._model.graph) == "int8" and "DequantizeLinear" in self._model.graph.operators:
             return ["the CUDA provider has no 8-bit kernels: it dequantises, and computes in float"]
         return []
+
+    def _refuse_tf32(self, precision: str) -> None:
+        """What was asked for must be what the provider says that it has."""
+        wanted = {"fp32": "0", "tf32": "1"}.get(precision)
+        has = self._known.runtime.get("provider_options", {}).get("use_tf32") if self._known else None
+        if wanted and has not in (None, wanted):
+            raise MeasureError(
+                "unsupported",
+                f"onnxruntime {self._ort.__version__} has use_tf32={has} though {precision} was asked for",
+                "use --precision native",
+            )
 
     def _settings(self) -> dict[str, Any]:
         """The provider's options as it has them, for the record."""

@@ -263,6 +263,14 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
             "leave --backend-option enable_cuda_graph out",
             said,
         )
+    unknown = re.search(r"Unknown provider option: \"(\w+)\"", said)
+    if unknown is not None:
+        return MeasureError(
+            "unsupported",
+            f"the provider of onnxruntime {ort.__version__} does not know the option {unknown[1]}",
+            "upgrade onnxruntime-gpu, or use --precision native",
+            said,
+        )
     if "CPU EP" in said:
         return MeasureError(
             "unsupported",

@@ -63,7 +63,7 @@ class TorchCompile(TorchEager):
 
     def fallback(self, over: bool) -> Fallback | None:
         """Nothing compiled, or CUDA graphs skipped that the mode asks for."""
-        return self._watching.fallback(*self._asked(), over)
+        return super().fallback(over) or self._watching.fallback(*self._asked(), over)
 
     def runtime(self) -> dict[str, Any]:
         """What was compiled, and whether CUDA graphs are in use."""

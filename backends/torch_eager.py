@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import cores, cost, cuda, cuda_words, loads, models, torch_cost, torch_files, torch_module, zoo
-from .backend import Inputs, Loaded, Report, StageTimes, versions
+from .backend import Fallback, Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .overlapped import AheadOfTime, Lanes, Overlapped, lanes, preparer, staged, streams_needed
@@ -16,6 +16,7 @@ from .registry import nearest
 from .staged import Staged, refuse_path
 from .torch_module import Built
 from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
+from .torch_tf32 import Tf32
 
 DISTRIBUTIONS = ("torch", "torchvision", "transformers", "safetensors", "numpy")
 OPTIONS = ("channels_last",)
@@ -53,6 +54,7 @@ class TorchEager(AheadOfTime):
         self._configuration: Configuration | None = None
         self._device: cuda.Device | None = None
         self._guard: Any = None
+        self._tf32: Tf32 | None = None
         # Of each slot who issues its requests, and who has the result of its last one.
         self._staged: list[HostPath | Staged | Overlapped] = []
         self._holders: list[HostPath | CudaSteps] = []
@@ -65,6 +67,7 @@ class TorchEager(AheadOfTime):
         options = configuration.options
         model = models.resolve(configuration.model, options.working_directory)
         self._torch = torch_module.runtime()
+        self._tf32 = self._tf32 or Tf32(self._torch)
         zoo.import_for(model)
         files = [path for path in (*models.contents(model), torch_files.weights_path(options)) if path]
         key = (
@@ -80,6 +83,7 @@ class TorchEager(AheadOfTime):
         report("load")
         if key != self._key or self._built is None:
             self.close()
+            self._switches.restore()
             self._built = torch_module.build(model, options)
         found = torch_module.signature(self._built, configuration)
         if key != self._key:
@@ -199,12 +203,13 @@ class TorchEager(AheadOfTime):
             self._refuse_channels_last(built)
             built.module.to(memory_format=torch.channels_last)
         if device == "cpu":
+            self._switches.choose(precision, device)
             return built.module if built.program else torch_module.cast_module(torch, built.module, precision)
         if not torch.cuda.is_available():
             raise _no_cuda(torch)
-        # Off for fp32: torch itself has it on for convolutions, and a comparison would be unfair. `native` is as torch has it.
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = precision in ("tf32", "native")
+        cuda.refuse_precision(self.name, precision, cuda.load().capability(cuda.index_of(device)))
+        # torch itself has it on for convolutions alone: a comparison of `fp32` with other runtimes would be unfair.
+        self._switches.choose(precision, device)
         try:
             if built.program is not None:
                 from torch.export.passes import move_to_device_pass
@@ -273,14 +278,29 @@ class TorchEager(AheadOfTime):
 
     def _settings(self, configuration: Configuration) -> dict[str, Any]:
         """What a person's script may have otherwise, for the record."""
-        backends = self._torch.backends
         found: dict[str, Any] = {"channels_last": True} if self._channels_last(configuration) else {}
         if configuration.device != "cpu":
-            found["tf32"] = {
-                "matmul": bool(backends.cuda.matmul.allow_tf32),
-                "cudnn": bool(backends.cudnn.allow_tf32),
-            }
+            state = self._switches.state(configuration.device)
+            found["tf32"] = {"matmul": state["matmul"], "cudnn": state["conv"], "rnn": state["rnn"]}
+            found["notes"] = cuda.override_notes(configuration.precision)
         return found
+
+    def fallback(self, over: bool) -> Fallback | None:
+        """A model whose own code switches TF32 while it runs is not measured in the precision asked for."""
+        assert self._configuration is not None
+        precision = self._configuration.precision
+        other = self._switches.other_than(precision, self._configuration.device)
+        if not other:
+            return None
+        return Fallback(
+            f"the model's own code switched TF32 {'off' if precision == 'tf32' else 'on'} for {other}: it does not run in {precision}",
+            "use --precision native, or take the switch out of the model's code",
+        )
+
+    @property
+    def _switches(self) -> Tf32:
+        assert self._tf32 is not None
+        return self._tf32
 
     def _explain(self, error: Exception) -> MeasureError:
         known = self._known

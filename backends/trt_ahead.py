@@ -74,6 +74,7 @@ def build(configuration: Configuration, target: str | None, say: Any) -> BuiltEn
         gpu = open_gpu(_driver(flavour), cuda.index_of(configuration.device))
         capability, name = gpu.capability, gpu.name
         trt_bindings.refuse_gpu(flavour, capability, name)
+    cuda.refuse_precision(flavour.name, configuration.precision, capability)
     trt = trt_bindings.load(flavour)
     model = OrtModel()
     try:

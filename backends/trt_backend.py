@@ -67,7 +67,9 @@ class TensorRt(AheadOfTime):
         self._driver = cuda.load()
         if index < self._driver.count():
             # Before the import, which takes long: on a GPU that is none for it nothing else is tried.
-            trt_bindings.refuse_gpu(self.flavour, self._driver.capability(index), configuration.device)
+            capability = self._driver.capability(index)
+            trt_bindings.refuse_gpu(self.flavour, capability, configuration.device)
+            cuda.refuse_precision(self.flavour.name, configuration.precision, capability)
         self._trt = trt_bindings.load(self.flavour)
         self._open(index)
         self._configuration = configuration
@@ -99,6 +101,7 @@ class TensorRt(AheadOfTime):
                 "cuda_graph": chosen.cuda_graph,
                 # A person's own engine has been built with settings of its own.
                 **(chosen.of_engine() if graph else {}),
+                "notes": cuda.override_notes(configuration.precision),
             },
         )
         return self._known

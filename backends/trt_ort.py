@@ -12,14 +12,18 @@ from .configuration import Configuration
 from .errors import MeasureError
 from .ort_cuda import OnnxRuntimeCuda
 from .ort_placement import CUDA, TENSORRT, not_started
+from .precision import native
 from .trt_cache import EngineCache
 
 PROVIDER_OPTIONS = (
     "trt_auxiliary_streams", "trt_build_heuristics_enable", "trt_builder_optimization_level", "trt_context_memory_sharing_enable",
-    "trt_cuda_graph_enable", "trt_fp16_enable", "trt_int8_enable", "trt_max_partition_iterations", "trt_max_workspace_size",
+    "trt_cuda_graph_enable", "trt_max_partition_iterations", "trt_max_workspace_size",
     "trt_min_subgraph_size", "trt_sparsity_enable",
 )  # fmt: skip
 """Options of the provider that `--backend-option` passes on; caches, device and stream are set here."""
+
+_OF_PRECISION = ("trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable")
+"""Options that let TensorRT compute in another precision than the file's: what is measured has its name from --precision."""
 
 PRECISIONS = ("native", "tf32", "fp16")
 _LIBRARIES = ("libnvinfer.so.", "libnvonnxparser.so.", "libnvinfer_plugin.so.")
@@ -64,8 +68,14 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
         }  # fmt: skip
         return self._session_of(
             lambda: ort_session.session_options(ort, for_session, None, PROVIDER_OPTIONS),
-            [(TENSORRT, where | kept | for_provider), (CUDA, where)],
+            [(TENSORRT, where | kept | self._of_file() | for_provider), (CUDA, where)],
         )
+
+    def _of_file(self) -> dict[str, str]:
+        """What lets TensorRT compute in the types that the file has: the provider's networks are weakly typed."""
+        option = {"fp16": "trt_fp16_enable", "bf16": "trt_bf16_enable", "int8": "trt_int8_enable"}
+        found = option.get(native(self._model.graph))
+        return {} if found is None else {found: "1"}
 
 
 def preload() -> None:
@@ -92,6 +102,13 @@ def left_out(session: Any, placement: dict[str, int] | None, said: str | None) -
 
 def _refuse(configuration: Configuration) -> None:
     """What this backend cannot do is said, never replaced. Device and data path are the CUDA provider's to judge."""
+    for option in _OF_PRECISION:
+        if option in configuration.options.backend_options:
+            raise MeasureError(
+                "usage",
+                f"--backend-option {option} is decided by --precision {configuration.precision} and the file",
+                "use --precision fp16 for half precision, or --precision native with a file that is quantised",
+            )
     if configuration.precision == "fp32":
         raise MeasureError(
             "unsupported",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,34 @@ def test_a_file_in_halves_already_is_left_alone(tmp_path: Path) -> None:
     path = zoo.dense(tmp_path / "m.onnx", ("N", 6), onnx.TensorProto.FLOAT16)
     model, phases = opened(asked(path, None, "fp16"))
     assert (model.file.converted, phases) == (None, [])
+
+
+def test_a_quantised_file_is_int8_and_nothing_else(tmp_path: Path) -> None:
+    """As it is, and not a second time; in no other precision, on any backend that reads files."""
+    model, _ = opened(asked("smallcnn", tmp_path / "cache"))
+    path = model.file.path
+    again, phases = opened(asked(path, tmp_path / "cache"))
+    assert (again.file.path, again.file.converted, phases) == (path, None, [])
+    loaded = OnnxRuntimeCpu().load(asked(path), lambda phase: None)
+    assert loaded.native == "int8"
+    with pytest.raises(MeasureError, match="is quantised, so it cannot be measured as fp32") as caught:
+        OnnxRuntimeCpu().load(asked(path, target="fp32"), lambda phase: None)
+    assert caught.value.kind == "unsupported"
+    assert "--precision int8 or native" in caught.value.fix
+    with pytest.raises(MeasureError, match="is quantised, so it cannot be converted to fp16"):
+        opened(asked(path, target="fp16"))
+    for precision_, backend in (("tf32", "tensorrt-rtx"), ("fp32", "onnxruntime-cuda")):
+        with pytest.raises(MeasureError, match=f"cannot be measured as {precision_}"):
+            precision.refuse_other_types(again.graph, backend, precision_)
+
+
+@pytest.mark.parametrize(
+    "operator", ["DequantizeLinear", "MatMulInteger", "QLinearConv", "DynamicQuantizeLinear", "MatMulNBits"]
+)
+def test_integers_of_few_bits_are_seen_by_their_operators(operator: str, tmp_path: Path) -> None:
+    found = graph.read(zoo.dense(tmp_path / "m.onnx", ("N", 6)))
+    assert precision.native(found) == "fp32"
+    assert precision.native(replace(found, operators={operator: 1})) == "int8"
 
 
 def test_weights_beside_the_file_count_too(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnx
 import pytest
 from infertop.backends import cuda, libraries, probes, registry, trt_ort
-from infertop.backends.configuration import Configuration
+from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.ort_placement import CUDA, TENSORRT
+from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.fake_cuda import FakeCuda
 
 
@@ -77,6 +79,30 @@ def test_what_it_cannot_do_is_said(precision: str, says: str) -> None:
     configuration = Configuration("onnxruntime-tensorrt", "smallcnn", precision, device="cuda:0")
     with pytest.raises(MeasureError, match=says):
         trt_ort.OnnxRuntimeTensorRt().load(configuration, print)
+
+
+@pytest.mark.parametrize("option", ["trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable"])
+@pytest.mark.parametrize("precision", ["native", "tf32", "fp16"])
+def test_no_option_makes_another_precision_of_it(option: str, precision: str) -> None:
+    configuration = Configuration(
+        "onnxruntime-tensorrt",
+        "smallcnn",
+        precision,
+        device="cuda:0",
+        options=Options(backend_options={option: "1"}),
+    )
+    with pytest.raises(MeasureError, match=f"{option} is decided by --precision") as caught:
+        trt_ort.OnnxRuntimeTensorRt().load(configuration, print)
+    assert caught.value.kind == "usage"
+
+
+def test_tensorrt_may_compute_in_the_types_that_the_file_has(tmp_path: Path) -> None:
+    """The provider's networks are weakly typed: without the switch a file in halves would be computed in float."""
+    backend = trt_ort.OnnxRuntimeTensorRt()
+    for kind, options in ((zoo.FLOAT, {}), (onnx.TensorProto.FLOAT16, {"trt_fp16_enable": "1"})):
+        path = zoo.dense(tmp_path / f"{kind}.onnx", ("N", 6), kind)
+        backend._model.open(Configuration("onnxruntime-tensorrt", path), None, print)
+        assert backend._of_file() == options
 
 
 def test_nodes_that_tensorrt_did_not_take_are_a_fallback() -> None:
