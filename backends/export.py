@@ -82,11 +82,13 @@ def to_onnx(
     path: str,
     names: Sequence[str],
     data: str = "weights.data",
+    optimize: bool = True,
 ) -> None:
     """Write `module`, called with (positional, named) arguments, to `path`.
 
     `open_axes` says by a tensor's id() which of its axes are left open, and what they are called. `names` are for the inputs,
     in order: the exporter's own differ where a name is taken. `data` is the name of the file for weights that are too large.
+    `optimize` has the exporter fold what it can.
     """
     import onnx
     import torch
@@ -108,8 +110,13 @@ def to_onnx(
             shapes = dict(zip(parameters, marks[0], strict=False)) | marks[1]
     written = torch.onnx.export(
         module, positional, kwargs=named or None, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes,
-        external_data=False, verbose=False,
+        external_data=False, verbose=False, optimize=optimize,
     )  # fmt: skip
+    if not optimize:
+        from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+        fold_constants(written.model)  # axes and shapes, which some runtimes take as constants alone
+        remove_unused_nodes(written.model)
     model = written.model_proto
     _strip(model)
     _rename_inputs(model.graph, names)
@@ -144,7 +151,9 @@ def _export(model: Model, configuration: Configuration, path: str, report: Repor
         arguments = built.call(given)
         by_id = {id(tensor): axes[item.name] for tensor, item in zip(given, inputs, strict=True)}
         with torch.no_grad():
-            to_onnx(module, arguments, by_id, path, [item.name for item in inputs], data)
+            # numpy has no bfloat16: folded into one, the weights of a convolution and its normalisation become float32.
+            folds = "bf16" not in (precision, built.native)
+            to_onnx(module, arguments, by_id, path, [item.name for item in inputs], data, folds)
     except MeasureError:
         raise
     except Exception as error:  # the exporter raises whatever the model's own code raises
@@ -205,6 +214,7 @@ def _key(model: Model, configuration: Configuration) -> str:
         "model": (model.kind, model.name, [digest(path) for path in contents(model)]),
         "weights": options.seed if weights is None else digest(weights),
         "precision": CASTS.get(configuration.precision),
+        "folded": configuration.precision != "bf16",
         "shapes": [sorted(options.input_shapes.items()), sorted((n, g.sizes) for n, g in given.items())],
         "written by": (__version__, versions(*_TOOLS), OPSET),
     }

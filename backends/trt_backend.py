@@ -18,7 +18,7 @@ from .precision import native, refuse_other_types
 from .signature import Signature, resolve
 from .staged import Staged, refuse_path
 from .trt_bindings import RTX, TENSORRT, Flavour
-from .trt_build import Recipe
+from .trt_build import QUANTISED, Recipe
 from .trt_cache import EngineCache
 from .trt_engine import Engine, Made
 from .trt_memory import Gpu, GpuStream, open_gpu
@@ -123,7 +123,7 @@ class TensorRt(AheadOfTime):
         self._ahead = preparer(load, self._configuration.data_path)
         for context, on in zip(self._contexts, lanes(load, streams), strict=True):
             steps = EngineSteps(
-                self._trt, context, self._gpu, on, self._known.inputs, self._engine.outputs, sets,
+                self._trt, context, self._gpu, on, self._engine.taken(self._known.inputs), self._engine.outputs, sets,
                 self._configuration.data_path, self._engine.refused, self._driver if options.cuda_graph else None,
             )  # fmt: skip
             self._steps.append(steps)
@@ -293,6 +293,6 @@ def refuse(configuration: Configuration, flavour: Flavour) -> None:
         raise MeasureError(
             "unsupported",
             f"{flavour.name} measures {', '.join(PRECISIONS)}, not {configuration.precision}: it quantises nothing itself",
-            "use --precision native with a file that is quantised (QuantizeLinear and DequantizeLinear)",
+            f"use --precision native with a file {QUANTISED}",
         )
     refuse_path(configuration.data_path)

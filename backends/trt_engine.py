@@ -95,6 +95,10 @@ class Engine:
                     "measure it with --backend onnxruntime-cuda",
                 )
 
+    def taken(self, inputs: Sequence[Input]) -> list[Input]:
+        """Those of the model's inputs that the engine has: one that decides nothing is dropped when it is built."""
+        return [item for item in inputs if item.name in self._inputs]
+
     def declared(self) -> list[Declared]:
         """Inputs as the engine itself has them: sizes that its first profile leaves open are symbols, with its best size known."""
         found = []

@@ -58,6 +58,8 @@ class FakeTensorRt:
         self.engines: list[FakeEngine] = []
         self.capturable = True
         self.refuses = ""  # what the runtime says instead of taking an engine
+        self.dropped_shape = (1,)
+        self.drops: set[str] = set()  # inputs that decide nothing, which a builder leaves out
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -79,7 +81,7 @@ class FakeEngine:
     def __init__(self, module: FakeTensorRt) -> None:
         self._module = module
         self.session = onnxruntime.InferenceSession(module.path, providers=["CPUExecutionProvider"])
-        self.inputs = {item.name: item for item in self.session.get_inputs()}
+        self.inputs = {item.name: item for item in self.session.get_inputs() if item.name not in module.drops}
         self.tensors = self.inputs | {item.name: item for item in self.session.get_outputs()}
         self.contexts: list[FakeContext] = []
         self.host: set[str] = set()  # tensors that it keeps in host memory
@@ -159,7 +161,7 @@ class FakeContext:
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self._shapes[name] = shape
-        return True
+        return name in self._engine.inputs
 
     def infer_shapes(self) -> list[str]:
         return [name for name in self._engine.inputs if name not in self._shapes]
@@ -198,7 +200,7 @@ class FakeContext:
         return True
 
     def _run(self, addresses: dict[str, int]) -> None:
-        feeds = {}
+        feeds = {name: np.zeros(self._module.dropped_shape, np.float32) for name in self._module.drops}
         for name, shape in self._shapes.items():
             dtype = storage(TYPES[KINDS[self._engine.tensors[name].type]])
             data = ctypes.string_at(addresses[name], math.prod(shape) * dtype.itemsize)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from infertop.backends import cuda, trt_bindings, trt_build, trt_engine
+from infertop.backends import cuda, graph, trt_bindings, trt_build, trt_engine
 from infertop.backends.backend import Input
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
-from infertop.backends.ort_model import OrtModel
+from infertop.backends.ort_model import SMALLCNN, OrtModel
 from infertop.backends.trt_ahead import build
 from infertop.backends.trt_backend import recipe_of
 from infertop.backends.trt_build import Built, Recipe
@@ -70,6 +72,51 @@ def test_half_precision_is_the_graph_s(tmp_path: Path) -> None:
     assert make(path, inputs=[Input("x", "float16", (2, 4))]).blob
     said = refused(path, inputs=[Input("x", "float32", (2, 4))])
     assert said.message == "tensorrt-rtx takes input x as float16, the model declares float32"
+
+
+def test_a_convolutional_model_of_torch_s_is_built_in_bfloat16(tmp_path: Path) -> None:
+    """The exporter's own folding would leave float32 kernels beside bfloat16 inputs."""
+    pytest.importorskip("torch")
+    options = Options(cache_directory=str(tmp_path))
+    configuration = Configuration(
+        "tensorrt-rtx", "smallcnn", "bf16", batch=2, device="cuda:0", options=options
+    )
+    model = OrtModel()
+    model.open(configuration, None, nothing)
+    assert model.graph.float_types == {"bfloat16"}
+    model.close()
+    assert build(configuration, "sm_89", nothing).bytes > 0
+
+
+def quantised(path: Path, **extra: bool) -> str:
+    """smallcnn by onnxruntime's quantiser, with symmetric activations."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            image = np.random.default_rng(0).standard_normal((1, 3, 32, 32), np.float32)
+            self.left = [{graph.read(str(SMALLCNN)).inputs[0].name: image}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    quantize_static(
+        str(SMALLCNN), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+        activation_type=QuantType.QInt8, weight_type=QuantType.QInt8, extra_options={"ActivationSymmetric": True, **extra},
+    )  # fmt: skip
+    return str(path)
+
+
+def test_what_it_says_of_quantised_files_is_so(tmp_path: Path) -> None:
+    configuration = Configuration("tensorrt-rtx", "", "native", batch=2, device="cuda:0")
+    taken = quantised(tmp_path / "taken.onnx", QuantizeBias=False)
+    assert build(replace(configuration, model=taken), "sm_89", nothing).bytes > 0
+    with pytest.raises(MeasureError, match="DequantizeLinear") as caught:
+        build(replace(configuration, model=quantised(tmp_path / "other.onnx")), "sm_89", nothing)
+    assert "QuantizeBias=False" in caught.value.fix
+    with pytest.raises(MeasureError, match="it quantises nothing itself") as caught:
+        build(replace(configuration, model=taken, precision="int8"), "sm_89", nothing)
+    assert "QuantizeBias=False" in caught.value.fix
 
 
 def test_options_reach_the_builder(tmp_path: Path) -> None:

@@ -255,6 +255,22 @@ def test_a_persons_own_engine_is_taken_only_where_they_trust_it(
         rig.load(asked(str(plan), precision="fp32", options=options))
 
 
+def test_an_input_that_the_builder_dropped_is_not_fed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zoo.save(
+        tmp_path / "m.onnx", [zoo.node("Relu", ["x"], ["y"])],
+        [zoo.value("x", zoo.FLOAT, "N", 4), zoo.value("unused", zoo.FLOAT, "N", 3)], [zoo.value("y", zoo.FLOAT, "N", 4)],
+    )  # fmt: skip
+    rig = Rig(monkeypatch, path)
+    rig.trt.drops, rig.trt.dropped_shape = {"unused"}, (2, 3)
+    for data_path in ("pageable", "device"):
+        rig.load(asked(path, data_path=data_path))
+        for index in (0, 1):
+            rig.check(index)
+    rig.backend.close()
+
+
 def test_tensors_in_host_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = images(tmp_path)
     rig = Rig(monkeypatch, path)
