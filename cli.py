@@ -537,10 +537,15 @@ def models() -> int:
     from .backends import models as known
 
     rows = [(info.name, "x".join(map(str, info.shape)), info.summary) for info in known.listing()]
-    rows += [(path, "", "file here") for path in known.files_near(os.getcwd())[:50]]
+    kinds = {".onnx": "ONNX file here", ".pt2": "exported program of torch's here"}
+    rows += [
+        (path, "", kinds[os.path.splitext(path)[1].lower()]) for path in known.files_near(os.getcwd())[:50]
+    ]
     rows += [
         ("torchvision:NAME", "", "any classification model of torchvision, random weights"),
-        ("FILE.onnx, DIRECTORY", "", "a model file, or a directory that holds one"),
+        ("FILE.onnx, DIRECTORY", "", "an ONNX file, or a directory that holds one"),
+        ("FILE.pt2", "", "a program that torch.export.save wrote"),
+        ("FILE.plan, FILE.engine", "", "a TensorRT engine of your own, with --trust-engine"),
         ("DIRECTORY", "", "of transformers: config.json and safetensors"),
         (
             "package.module:factory",

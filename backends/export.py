@@ -28,7 +28,7 @@ from .torch_module import CASTS, Built
 OPSET = 18
 """Written out, since the exporter's default moves: what torch's operators are written in, and every runtime here reads."""
 
-KEPT = ("zoo", "torchvision", "hf")
+KEPT = ("zoo", "torchvision", "hf", "pt2")
 """Kinds of model whose contents are known without running anything."""
 
 TRACED = (6, 3, 5, 7, 4)
@@ -54,8 +54,8 @@ class Exported:
 def export(model: Model, configuration: Configuration, report: Report) -> Exported:
     """The model as an ONNX file.
 
-    A factory's or a program's graph is known only by running it, so only models known by name are kept: their contents
-    follow from name, seed or weights' file, precision, sizes and the exporter's versions, which are the key.
+    A factory's graph is known only by running it, so models known by name and those that are files are kept: their contents
+    follow from name or files, seed or weights' file, precision, sizes and the exporter's versions, which are the key.
     Raises MeasureError kind "export-failed".
     """
     folder = configuration.options.cache_directory

@@ -420,10 +420,11 @@ def test_backends_of_a_labelled_interpreter(run: Run) -> None:
 
 def test_models_lists_names_and_files_here(run: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.onnx").touch()
+    (tmp_path / "mine.pt2").touch()
     out = run("models").out
-    assert all(
-        word in out for word in ("smallcnn", "resnet18", "mobilenet_v2", "torchvision:NAME", "mine.onnx")
-    )
+    named = ("smallcnn", "resnet18", "mobilenet_v2", "torchvision:NAME", "mine.onnx", "mine.pt2", "FILE.pt2")
+    assert all(word in out for word in named)
+    assert next(line for line in out.splitlines() if "mine.pt2" in line).endswith("torch's here")
 
 
 def infertop(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from infertop.backends.backend import Loaded
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
@@ -76,6 +77,25 @@ def test_a_model_known_by_name_is_exported_once_and_kept(tmp_path: Path) -> None
     assert b"site-packages" not in kept[0].read_bytes()
     _, torch_s, _ = request(TorchEager(), "torchvision:squeezenet1_1", tmp_path, batch=3)
     np.testing.assert_allclose(first[0], torch_s[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("open_batch", [True, False])
+def test_a_program_is_exported_once_until_it_changes(open_batch: bool, tmp_path: Path) -> None:
+    def save() -> None:
+        shapes = ({0: torch.export.Dim("batch")},) if open_batch else None
+        program = torch.export.export(torch.nn.Linear(4, 2), (torch.ones(3, 4),), dynamic_shapes=shapes)
+        torch.export.save(program, tmp_path / "net.pt2")
+
+    save()
+    first, wanted, _ = request(OnnxRuntimeCpu(), "net.pt2", tmp_path)
+    again, found, phases = request(OnnxRuntimeCpu(), "net.pt2", tmp_path)
+    assert (first.cache, again.cache, phases) == ("miss", "hit", ["load", "build"])
+    assert first.batch == again.batch == (1 if open_batch else None)
+    assert (wanted[0] == found[0]).all()
+    torch_s = request(TorchEager(), "net.pt2", tmp_path)[1]
+    np.testing.assert_allclose(found[0], torch_s[0], rtol=1e-4, atol=1e-5)
+    save()
+    assert request(OnnxRuntimeCpu(), "net.pt2", tmp_path)[0].cache == "miss", "other weights"
 
 
 def test_a_factory_has_the_same_inputs_and_outputs_under_both_runtimes(folder: Path) -> None:
