@@ -111,7 +111,7 @@ class PinnedReadySteps(PinnedSteps):
 
 
 class ResidentSteps(CudaSteps):
-    """Input and output stay on the GPU."""
+    """Input and output stay on the GPU; an output of a CUDA graph until the next replay, which writes over it."""
 
     copies = False
 
