@@ -92,16 +92,17 @@ class Watch:
     def doing(self) -> str:
         """How far a compilation is, in words; asked from another thread."""
         counters = self._torch._dynamo.utils.counters
-        graphs = counters["stats"].get("unique_graphs", 0)
-        if not graphs:
+        traced = counters["stats"].get("calls_captured", 0)
+        if not traced:
             return "tracing"
         inductor, metrics = dict(counters["inductor"]), sys.modules.get(_METRICS)
         timed = sum(count for name, count in inductor.items() if name.startswith("benchmarking."))
         parts = [
-            (graphs, "graph"),
+            (traced, "call traced"),
             (metrics.generated_kernel_count if metrics else 0, "kernel"),
             (inductor.get("select_algorithm_autotune", 0), "operator tuned"),
             (timed, "timing"),
+            (counters["stats"].get("unique_graphs", 0), "graph done"),
         ]
         return ", ".join(_counted(count, word) for count, word in parts if count)
 

@@ -58,7 +58,7 @@ class FakeTensorRt:
         self.engines: list[FakeEngine] = []
         self.capturable = True
         self.refuses = ""  # what the runtime says instead of taking an engine
-        self.dropped_shape = (1,)
+        self.dropped_shape: tuple[int, ...] = (1,)
         self.drops: set[str] = set()  # inputs that decide nothing, which a builder leaves out
 
     def __getattr__(self, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from infertop.backends import cuda
+from infertop.backends import cuda, cuda_words
 from infertop.backends.errors import MeasureError
 from infertop.tests.backends.fake_cuda import FakeCuda
 
@@ -77,7 +77,7 @@ def test_copies_through_pinned_memory_and_everything_given_back() -> None:
     assert (target == source).all()
     assert second.since(first) > 0
     assert second.reached()
-    fake.fail["cuEventQuery"] = cuda.NOT_READY
+    fake.fail["cuEventQuery"] = cuda_words.NOT_READY
     assert not second.reached()
     fake.fail["cuEventQuery"] = 700  # said by whoever waits next
     assert second.reached()

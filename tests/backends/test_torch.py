@@ -399,7 +399,7 @@ def test_a_compilation_tells_how_far_it_is(folder: Path, monkeypatch: pytest.Mon
     count = len(told)
     assert {share for share, _ in told} == {None}
     assert "tracing" in {words for _, words in told}
-    assert backend._watching.doing().startswith("1 graph")
+    assert backend._watching.doing().endswith("1 graph done")
     backend.issue(0, 0, None)
     backend.complete(0, None)
     assert len(told) == count, "it is over with the first request"
