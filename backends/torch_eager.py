@@ -292,8 +292,10 @@ class TorchEager(AheadOfTime):
         other = self._switches.other_than(precision, self._configuration.device)
         if not other:
             return None
+        what = "types shorter than float32" if self._configuration.device == "cpu" else "TF32"
+        way = "off" if precision == "tf32" else "on"
         return Fallback(
-            f"the model's own code switched TF32 {'off' if precision == 'tf32' else 'on'} for {other}: it does not run in {precision}",
+            f"the model's own code switched {what} {way} for {other}: it does not run in {precision}",
             "use --precision native, or take the switch out of the model's code",
         )
 

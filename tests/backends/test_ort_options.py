@@ -14,9 +14,10 @@ import pytest
 from infertop.backends import control, cuda, loads, ort_cuda, ort_options, ort_placement, ort_session
 from infertop.backends.backend import Input
 from infertop.backends.bound import BoundSteps
-from infertop.backends.configuration import Configuration
+from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import generate, make_sets
+from infertop.backends.ort_model import OrtModel
 from infertop.backends.overlapped import Lanes
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.fake_cuda import FakeCuda
@@ -181,6 +182,56 @@ def test_the_plain_call_is_timed_beside_pageable_requests_alone(monkeypatch: pyt
     assert first["interval"][0] <= first["difference"] <= first["interval"][1]
     assert set(found.values()) == {None}
     backend.close()
+
+
+def test_what_is_quantised_is_said_to_be_computed_in_float(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
+    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement, said: None)
+    whole = OrtModel()
+    whole.open(
+        Configuration("onnxruntime-cpu", "smallcnn", "int8", options=Options(cache_directory=str(tmp_path))),
+        None,
+        print,
+    )
+    for path, notes in (("smallcnn", 0), (whole.file.path, 1)):
+        backend = OnTheGpu()
+        loaded = backend.load(Configuration("onnxruntime-cuda", path, device="cuda:0"), lambda phase: None)
+        assert len(loaded.runtime["notes"]) == notes
+        assert all("computes in float" in note for note in loaded.runtime["notes"])
+        backend.close()
+    with pytest.raises(MeasureError, match="has no 8-bit kernels"):
+        OnTheGpu().load(Configuration("onnxruntime-cuda", whole.file.path, "int8", device="cuda:0"), print)
+
+
+@pytest.mark.parametrize(("precision", "has", "refused"), [
+    ("fp32", "0", False), ("fp32", "1", True), ("tf32", "0", True), ("native", "1", False), ("fp16", "1", False),
+])  # fmt: skip
+def test_tf32_is_what_the_session_says_that_it_has(
+    precision: str, has: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
+    monkeypatch.setattr(ort_cuda, "fallen_back", lambda session, placement, said: None)
+    monkeypatch.setattr(OnTheGpu, "_settings", lambda self: {"provider_options": {"use_tf32": has}})
+    backend = OnTheGpu()
+    configuration = Configuration("onnxruntime-cuda", "smallcnn", precision, device="cuda:0")
+    if not refused:
+        backend.load(configuration, lambda phase: None)
+    else:
+        with pytest.raises(
+            MeasureError, match=f"has use_tf32={has} though {precision} was asked for"
+        ) as caught:
+            backend.load(configuration, lambda phase: None)
+        assert caught.value.kind == "unsupported"
+    backend.close()
+
+
+def test_an_option_that_an_older_provider_lacks_is_named() -> None:
+    said = '[ONNXRuntimeError] : 1 : FAIL : provider_options_utils.h:151 Parse Unknown provider option: "use_tf32".'
+    error = ort_session._refused(onnxruntime, SimpleNamespace(name="m.onnx"), RuntimeError(said))  # type: ignore[arg-type]
+    assert error.kind == "unsupported"
+    assert "does not know the option use_tf32" in error.message
 
 
 class Clock:
