@@ -95,8 +95,8 @@ _BY_CODE = {fault.code: fault for fault in _FAULTS}
 _BY_NAME = {
     name.replace("_", "").lower(): fault for fault in _FAULTS for name in (fault.driver, fault.runtime)
 }
-_UNMISTAKABLE = [fault for fault in _FAULTS if fault.code not in (709, 801, 999)]
-"""Those whose words nothing else says, so that they count without a word of CUDA before them."""
+_UNMISTAKABLE = [fault for fault in _FAULTS if fault.code not in (OUT_OF_MEMORY, 709, 801, 999)]
+"""Those whose words nothing else says, so that they count without a word of CUDA before them; a host's memory may be out too."""
 
 _MARK = re.compile(
     r"cuda (?:driver |runtime |kernel |unknown )?(?:error|failure)|cuda initialization failure with error|triton error \[cuda\]"
@@ -115,6 +115,7 @@ _TORCH = (
     ("driver on your system is too old", 35),
     ("Found no NVIDIA driver on your system", None),
     ("No CUDA GPUs are available", NO_DEVICE),
+    ("CUDA out of memory", OUT_OF_MEMORY),
 )  # fmt: skip
 
 

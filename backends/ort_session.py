@@ -31,7 +31,8 @@ _CHOICES = {
     **{name: {"1": "1", "0": "", "true": "1", "false": ""} for name in _SWITCHES},
 }
 _NO_MEMORY = re.compile(
-    r"failed to allocate|cannot allocate|bad.?alloc|memory .* is smaller than requested", re.IGNORECASE
+    r"out of memory|failed to allocate|cannot allocate|bad.?alloc|memory .* is smaller than requested",
+    re.IGNORECASE,
 )
 """How its arenas and the C++ library say it; its own sources have words like *allocation_planner* in their names."""
 

@@ -76,7 +76,7 @@ def check(
 def find(configuration: Configuration, loaded: Loaded) -> Reference:
     """The reference from the cache or from a process. Raises MeasureError where there can be none."""
     model = models.resolve(configuration.model, configuration.options.working_directory)
-    wanted = _configuration(configuration, model, loaded.inputs)
+    wanted = _configuration(configuration, model, loaded)
     folder = configuration.options.cache_directory
     name = _key(wanted, configuration.options, model, loaded)
     if folder is None or name is None:
@@ -123,10 +123,9 @@ def main(parent: int) -> None:
         os.write(replies, json.dumps(error.as_dict()).encode())
 
 
-def _configuration(
-    configuration: Configuration, model: models.Model, inputs: Sequence[Input]
-) -> Configuration:
-    """What computes the reference: a file as it is under onnxruntime-cpu, a module in float32 under torch-eager.
+def _configuration(configuration: Configuration, model: models.Model, loaded: Loaded) -> Configuration:
+    """What computes the reference: a file as it is under onnxruntime-cpu, a module in float32 under torch-eager (one that is
+    quantised as it is).
 
     smallcnn's file comes with infertop, so that it needs no torch. Every size is given, since the other backend may have
     names of its own for its axes.
@@ -139,12 +138,13 @@ def _configuration(
     shapes = {
         item.name: "x".join(map(str, item.shape))
         + ("" if item.dtype.startswith(("float", "bfloat")) else f":{item.dtype}")
-        for item in inputs
+        for item in loaded.inputs
     }
+    as_it_is = file or model.kind == "pt2" or loaded.native == "int8"
     return Configuration(
         backend="onnxruntime-cpu" if file else "torch-eager",
         model=configuration.model,
-        precision="native" if file or model.kind == "pt2" else "fp32",
+        precision="native" if as_it_is else "fp32",
         options=Options(
             seed=options.seed,
             input_shapes=shapes,

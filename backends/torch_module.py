@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,6 +25,10 @@ CASTS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloa
 """Precision -> type of floating parameters and inputs. `native` casts nothing."""
 
 _NO_RULE = ("mask", "type")
+
+_FEW_BITS = re.compile(r"\.(q?u?int[1-8]|quint4x2|quint2x4|float8|float4|bits)")
+_QUANTISED = re.compile(r"torchao\.|torch\.(ao\.)?nn\.(intrinsic\.)?quantized")
+"""Modules of classes whose weights are quantised, or parameters of such types."""
 
 
 @dataclass
@@ -55,9 +60,17 @@ def runtime() -> Any:
 def build(model: Model, options: Options) -> Built:
     """Make the module that `model` names. torch has been imported."""
     built = _build(model, options)
-    types = {str(value.dtype) for value in built.module.parameters()}
-    native = "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
-    return replace(built, native=native, model=model)
+    return replace(built, native=_native(built.module), model=model)
+
+
+def _native(module: Any) -> str:
+    """The precision in which a module was made; `int8` where anything in it is quantised, by torch itself or by torchao."""
+    types = {str(value.dtype) for value in module.parameters()}
+    if any(_FEW_BITS.search(name) for name in types) or any(
+        _QUANTISED.match(type(part).__module__) for part in (*module.modules(), *module.parameters())
+    ):
+        return "int8"
+    return "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
 
 
 def _build(model: Model, options: Options) -> Built:
@@ -128,8 +141,14 @@ def cast_module(torch: Any, module: Any, precision: str) -> Any:
 
 
 def refuse_cast(torch: Any, built: Built, precision: str) -> None:
-    """An exported program has its types written into it: only what it is already can be asked for."""
+    """An exported program has its types written into it, and what is quantised is cast by nothing: only what it is can be asked for."""
     target = CASTS.get(precision)
+    if target is not None and built.native == "int8":
+        raise MeasureError(
+            "unsupported",
+            f"the model is quantised, so it cannot be measured as {precision}",
+            "use --precision native, or the model that it was made from",
+        )
     if built.program is None or target is None:
         return
     other = {str(value.dtype) for value in built.program.state_dict.values() if value.is_floating_point()}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from infertop.backends import cuda, torch_watch
+from infertop.backends import cuda, torch_module, torch_watch
 from infertop.backends.backend import Loaded, StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
@@ -229,6 +229,28 @@ def test_channels_last_is_taken_recorded_and_refused_where_it_is_nothing(folder:
         assert says in error.fix
     error = refused(asked("factories:trains", folder, {"backend_options": {"channels_last": "1"}}))
     assert "no input of the model has 4 axes" in error.message
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_quantised_module_is_int8_and_nothing_else(folder: Path) -> None:
+    quantised = torch.ao.quantization.quantize_dynamic(
+        torch.nn.Sequential(torch.nn.Linear(4, 4)), dtype=torch.qint8
+    )
+    weights = torch.nn.Module()
+    weights.w = torch.nn.Parameter(torch.ones(2, dtype=torch.int8), requires_grad=False)
+    for module, native in (
+        (quantised, "int8"),
+        (weights, "int8"),
+        (torch.nn.Linear(4, 4), "fp32"),
+        (torch.nn.Linear(4, 4).half(), "fp16"),
+    ):
+        assert torch_module._native(module) == native
+    built = torch_module.Built(quantised, [], lambda given: (tuple(given), {}), flexible=True, native="int8")
+    for precision in ("fp32", "tf32", "fp16", "bf16"):
+        with pytest.raises(MeasureError, match="is quantised, so it cannot be measured as") as caught:
+            torch_module.refuse_cast(torch, built, precision)
+        assert caught.value.kind == "unsupported"
+    torch_module.refuse_cast(torch, built, "native")
 
 
 def test_weights_are_loaded_and_misfits_said(tmp_path: Path) -> None:
