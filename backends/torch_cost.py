@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .cost import Operand, Tally, Work
+from .torch_tf32 import Tf32
 
 EDGE = 4096
 """Of the matrices of the timed product: 137 GFLOP, 0.2 ms in FP16 on an H100, 15 ms in FP32 on a laptop's GPU."""
@@ -31,14 +32,13 @@ def count(torch: Any, call: Callable[[], Any], cache: int, fuses: bool) -> Work 
     from torch.utils.flop_counter import flop_registry
 
     tally, made = Tally(cache), set()
-    backends = torch.backends
+    shorter = Tf32(torch).state("cuda")
 
     def pipe(function: Any, operands: Iterable[Any]) -> str | None:
         kind = next((str(t.dtype).removeprefix("torch.") for t in operands if t.is_floating_point()), "")
         if kind != "float32":
             return {"float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}.get(kind)
-        convolves = "conv" in str(function)
-        return "tf32" if (backends.cudnn if convolves else backends.cuda.matmul).allow_tf32 else "fp32"
+        return "tf32" if shorter["conv" if "conv" in str(function) else "matmul"] else "fp32"
 
     def operands(values: Any) -> list[Any]:
         leaves = torch.utils._pytree.tree_leaves(values)
@@ -92,17 +92,16 @@ def count(torch: Any, call: Callable[[], Any], cache: int, fuses: bool) -> Work 
 def reached(torch: Any, pipes: Iterable[str], device: str) -> dict[str, float]:
     """FLOP/s of a product of matrices by arithmetic pipe, the best of a few; what does not fit or is not there is left out."""
     found = {}
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
+    switches = Tf32(torch)
     for pipe in TYPES.keys() & set(pipes):  # FP64 would take a laptop's GPU five seconds
         try:
-            matmul.allow_tf32 = pipe == "tf32"
+            switches.choose(pipe, device)
             a = torch.randn(EDGE, EDGE, device=device, dtype=getattr(torch, TYPES[pipe]))
             found[pipe] = 2.0 * EDGE**3 / _quickest(torch, lambda a=a: a @ a)  # type: ignore[misc]
         except RuntimeError:
             continue  # no room for the matrices: the table of rates serves
         finally:
-            matmul.allow_tf32 = before
+            switches.restore()
     return found
 
 

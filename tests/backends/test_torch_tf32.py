@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,9 +21,10 @@ ON = dict.fromkeys(OFF, True)
 
 @pytest.fixture
 def switches() -> Iterator[Tf32]:
-    """Of this process, which has them as before afterwards."""
+    """Of this process, with nothing chosen yet, which has them as before afterwards."""
     found = Tf32(torch)
     before = found._read()
+    found._write(replace(before, products="highest", cudnn=False, words=("none",) * len(before.words)))
     yield found
     found._write(before)
 
