@@ -83,7 +83,6 @@ class TorchEager(AheadOfTime):
         report("load")
         if key != self._key or self._built is None:
             self.close()
-            self._switches.restore()
             self._built = torch_module.build(model, options)
         found = torch_module.signature(self._built, configuration)
         if key != self._key:
@@ -191,6 +190,8 @@ class TorchEager(AheadOfTime):
     def close(self) -> None:
         self._leave()
         self._key = self._built = self._module = self._plain = None
+        if self._tf32 is not None:
+            self._tf32.restore()
         if self._device is not None:
             self._device.close()
             self._device = None

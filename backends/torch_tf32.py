@@ -43,7 +43,7 @@ class Tf32:
         self._before = self._read()
         word = "tf32" if on else "ieee"
         # The first owner is everything there is, whose word the others would have if they had none.
-        self._write(_Chosen("high" if on else "highest", on, ("none", *[word] * 8)))
+        self._write(_Chosen("high" if on else "highest", on, ("none", *[word] * 7)))
         other = self.other_than(precision, device)
         if other:
             raise MeasureError(
@@ -69,7 +69,7 @@ class Tf32:
         chosen = self._read()
         cpu = device == "cpu"
         if chosen.words:
-            words = chosen.words[6:] if cpu else chosen.words[2:5]
+            words = chosen.words[5:] if cpu else chosen.words[2:5]
             return {name: word in _SHORT for name, word in zip(PARTS, words, strict=True)}
         products = chosen.products != "highest"
         return (
@@ -77,12 +77,15 @@ class Tf32:
         )
 
     def _owners(self) -> list[Any]:
-        """Who has a `fp32_precision`: everything; all of CUDA's, then each of PARTS; all of oneDNN's, then each. None before 2.9."""
+        """Who has a `fp32_precision`: everything; all of CUDA's, then each of PARTS; each of oneDNN's. None before 2.9.
+
+        That of all of oneDNN's sets everything's (torch 2.14), so it is left out.
+        """
         backends = self._torch.backends
         if not hasattr(getattr(backends.cudnn, "conv", None), "fp32_precision"):
             return []
         cuda, cpu = backends.cudnn, backends.mkldnn
-        return [backends, cuda, backends.cuda.matmul, cuda.conv, cuda.rnn, cpu, cpu.matmul, cpu.conv, cpu.rnn]
+        return [backends, cuda, backends.cuda.matmul, cuda.conv, cuda.rnn, cpu.matmul, cpu.conv, cpu.rnn]
 
     def _read(self) -> _Chosen:
         words = tuple(str(owner.fp32_precision) for owner in self._owners())

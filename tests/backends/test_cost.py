@@ -83,11 +83,11 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bottlenecks, "SIZE", 128)
 
 
-def test_products_are_counted_on_the_pipe_of_their_type() -> None:
+def test_products_are_counted_on_the_pipe_of_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = torch.nn.Linear(32, 16).to(torch.bfloat16)
     assert counted(layer, torch.randn(4, 32, dtype=torch.bfloat16)).flop == {"bf16": 2 * 4 * 32 * 16}
     convolution = torch.nn.Conv2d(3, 8, 3)
-    assert torch.backends.cudnn.allow_tf32, "as torch has it"
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # as torch has it
     assert counted(convolution, torch.randn(2, 3, 10, 10)).flop == {"tf32": 2 * 2 * 8 * 8 * 8 * 3 * 9}
 
 

@@ -66,7 +66,7 @@ NEW = pytest.mark.skipif(
         (legacy, "cuda:0"),
         (by_word, "cuda:0"),
         *(pytest.param(code, "cuda:0", marks=NEW) for code in (one_operator, everything, both_interfaces)),
-        *(pytest.param(code, "cpu", marks=NEW) for code in (everything, on_the_cpu, by_word)),
+        *(pytest.param(code, "cpu", marks=NEW) for code in (on_the_cpu, by_word)),
     ],
 )
 def test_whatever_a_model_s_code_chose_fp32_and_tf32_are_what_they_say(
