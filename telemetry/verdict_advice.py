@@ -108,8 +108,9 @@ def _remedies(window: Window, finding: Finding, usable: Collection[str] | None) 
 
 def _told(window: Window, kind: str) -> Iterator[Advice]:
     """What a person has to do elsewhere."""
+    placed = "infertop backends says what is missing; onnxruntime-cpu measures the CPU by its own name"
     words = {
-        "fallback": "infertop backends says what is missing; onnxruntime-cpu measures the CPU by its own name",
+        "fallback": placed if window.on_cpu else "the event of the fallback says what to ask for instead",
         "throttled-power": "raise the power limit if you may, or compare at this clock",
         "throttled-thermal": "cool the machine; what is measured meanwhile is its cooling",
         "contended": "wait for the others, or choose another device",

@@ -111,7 +111,11 @@ def test_placement_goes_before_timing() -> None:
     window = replace(
         CASES["large input, pageable"][1](H100), fallback="everything runs on the CPU", on_cpu=1.0
     )
-    assert diagnose(window).kind == "fallback"
+    verdict = diagnose(window)
+    assert verdict.kind == "fallback"
+    assert "onnxruntime-cpu" in str(verdict.advice)
+    other = diagnose(replace(window, fallback="CUDA graphs were skipped: mutated inputs", on_cpu=None))
+    assert "onnxruntime" not in str(other.advice), "nothing is on the CPU"
 
 
 def test_busy_SMs_are_no_launch_bottleneck() -> None:  # noqa: N802
