@@ -100,7 +100,7 @@ _UNMISTAKABLE = [fault for fault in _FAULTS if fault.code not in (OUT_OF_MEMORY,
 
 _MARK = re.compile(
     r"cuda (?:driver |runtime |kernel |unknown )?(?:error|failure)|cuda initialization failure with error|triton error \[cuda\]"
-    r"|cuda (?:runtime|driver) (?=\()|cudaGetDeviceCount\(\).*?\berror|\bcu[A-Z][A-Za-z]+ failed",
+    r"|cuda (?:runtime|driver) (?=\()|cudaGetDeviceCount\(\).*?\berror|(?-i:\bcu[A-Z][A-Za-z]+ failed)",
     re.IGNORECASE,
 )
 """What comes before a code or its words: onnxruntime's, torch's, Triton's, TensorRT's and pycuda's own."""

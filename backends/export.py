@@ -23,7 +23,8 @@ from .hf import BATCH
 from .inputs import file_shapes, generate
 from .models import Model, contents, digest
 from .signature import Signature
-from .torch_module import CASTS, Built
+from .torch_module import Built
+from .torch_precision import CASTS, cast, cast_module, refuse_cast
 
 OPSET = 18
 """Written out, since the exporter's default moves: what torch's operators are written in, and every runtime here reads."""
@@ -140,12 +141,12 @@ def _export(model: Model, configuration: Configuration, path: str, report: Repor
     report("export")
     options, precision = configuration.options, configuration.precision
     built = torch_module.build(model, options)
-    torch_module.refuse_cast(torch, built, precision)
+    refuse_cast(built.program, built.native, precision)
     found, axes = _trace_signature(built, configuration)
-    inputs = torch_module.cast(found.inputs, precision)
+    inputs = cast(found.inputs, precision)
     try:
         built.tables |= torch_module.find_tables(torch, built, found.inputs, options.seed)
-        module = built.program or torch_module.cast_module(torch, built.module, precision)
+        module = built.program or cast_module(torch, built.module, precision)
         made = generate(inputs, built.tables, options.seed, 0)
         given = torch_module.tensors(torch, [made[item.name] for item in inputs], inputs)
         arguments = built.call(given)

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from . import cores, cost, cuda, cuda_words, loads, models, torch_cost, torch_files, torch_module, zoo
+from . import cores, cost, cuda, loads, models, torch_cost, torch_files, torch_module, zoo
 from .backend import Fallback, Inputs, Loaded, Report, StageTimes, versions
 from .configuration import Configuration
 from .errors import MeasureError
 from .overlapped import AheadOfTime, Lanes, Overlapped, lanes, preparer, staged, streams_needed
 from .registry import nearest
 from .staged import Staged, refuse_path
+from .torch_gpu import no_cuda
 from .torch_module import Built
 from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
+from .torch_precision import cast, cast_module, refuse_cast
 from .torch_tf32 import Tf32
 
 DISTRIBUTIONS = ("torch", "torchvision", "transformers", "safetensors", "numpy")
@@ -97,7 +99,7 @@ class TorchEager(AheadOfTime):
         self.slots = 1 if configuration.device == "cpu" else loads.MAX_IN_FLIGHT
         self._configuration = configuration
         self._known = Loaded(
-            inputs=torch_module.cast(found.inputs, configuration.precision),
+            inputs=cast(found.inputs, configuration.precision),
             batch=found.batch,
             dims=found.dims,
             assumed=found.assumed,
@@ -199,15 +201,15 @@ class TorchEager(AheadOfTime):
     def _place(self, built: Built, configuration: Configuration) -> Any:
         """The module in the precision and on the device."""
         torch, precision, device = self._torch, configuration.precision, configuration.device
-        torch_module.refuse_cast(torch, built, precision)
+        refuse_cast(built.program, built.native, precision)
         if self._channels_last(configuration):
             self._refuse_channels_last(built)
             built.module.to(memory_format=torch.channels_last)
         if device == "cpu":
             self._switches.choose(precision, device)
-            return built.module if built.program else torch_module.cast_module(torch, built.module, precision)
+            return built.module if built.program else cast_module(torch, built.module, precision)
         if not torch.cuda.is_available():
-            raise _no_cuda(torch)
+            raise no_cuda(torch)
         cuda.refuse_precision(self.name, precision, cuda.load().capability(cuda.index_of(device)))
         # torch itself has it on for convolutions alone: a comparison of `fp32` with other runtimes would be unfair.
         self._switches.choose(precision, device)
@@ -216,7 +218,7 @@ class TorchEager(AheadOfTime):
                 from torch.export.passes import move_to_device_pass
 
                 return move_to_device_pass(built.program, device).module()
-            return torch_module.cast_module(torch, built.module, precision).to(device)
+            return cast_module(torch, built.module, precision).to(device)
         except RuntimeError as error:
             raise self._explain(error) from error
 
@@ -321,29 +323,3 @@ class TorchEager(AheadOfTime):
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
         self._staged, self._holders, self._given = [], [], []
-
-
-def _no_cuda(torch: Any) -> MeasureError:
-    """Why torch cannot use the GPU, in its own words where it has any."""
-    driver = cuda.load()
-    built, has = torch.version.cuda, ".".join(map(str, driver.version()))
-    name = f"torch {torch.__version__}"
-    if built is None:
-        fix = f"the driver runs CUDA up to {has}: install a torch for it, or use --device cpu"
-        return MeasureError("unsupported", f"{name} cannot use CUDA here: it was built without it", fix)
-    if driver.version()[0] < int(built.partition(".")[0]):
-        reason, fix = cuda_words.too_old("torch", built, has)
-        return MeasureError("no-driver", reason, f"{fix}; --device cpu needs none")
-    try:
-        torch.cuda.init()
-    except RuntimeError as error:
-        found = cuda_words.explain(str(error), name)
-        said = (str(error).strip().splitlines() or ["it does not say why"])[0]
-        return found or MeasureError(
-            "no-gpu", f"{name} cannot use CUDA here: {said[:200]}", "see what nvidia-smi lists", str(error)
-        )
-    return MeasureError(
-        "no-gpu",
-        f"{name} sees no GPU{cuda_words.visible()}",
-        "see what nvidia-smi lists, or use --device cpu",
-    )

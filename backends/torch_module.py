@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,15 +19,9 @@ from .models import Model
 from .shapes import parse_spec, show
 from .signature import Declared, Signature, resolve
 from .torch_files import Call, load_program, weigh
-
-CASTS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-"""Precision -> type of floating parameters and inputs. `native` casts nothing."""
+from .torch_precision import native
 
 _NO_RULE = ("mask", "type")
-
-_FEW_BITS = re.compile(r"\.(q?u?int[1-8]|quint4x2|quint2x4|float8|float4|bits)")
-_QUANTISED = re.compile(r"torchao\.|torch\.(ao\.)?nn\.(intrinsic\.)?quantized")
-"""Modules of classes whose weights are quantised, or parameters of such types."""
 
 
 @dataclass
@@ -60,17 +53,7 @@ def runtime() -> Any:
 def build(model: Model, options: Options) -> Built:
     """Make the module that `model` names. torch has been imported."""
     built = _build(model, options)
-    return replace(built, native=_native(built.module), model=model)
-
-
-def _native(module: Any) -> str:
-    """The precision in which a module was made; `int8` where anything in it is quantised, by torch itself or by torchao."""
-    types = {str(value.dtype) for value in module.parameters()}
-    if any(_FEW_BITS.search(name) for name in types) or any(
-        _QUANTISED.match(type(part).__module__) for part in (*module.modules(), *module.parameters())
-    ):
-        return "int8"
-    return "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
+    return replace(built, native=native(built.module), model=model)
 
 
 def _build(model: Model, options: Options) -> Built:
@@ -126,38 +109,6 @@ def signature(built: Built, configuration: Configuration) -> Signature:
     if built.model is not None:
         hf.refuse_long(built.model, found.inputs)
     return found
-
-
-def cast(inputs: Sequence[Input], precision: str) -> list[Input]:
-    """The inputs with floats in the type of the precision."""
-    target = CASTS.get(precision)
-    return [replace(i, dtype=target) if target and _floating(i.dtype) else i for i in inputs]
-
-
-def cast_module(torch: Any, module: Any, precision: str) -> Any:
-    """The module with its floating parameters and buffers in the type of the precision."""
-    target = CASTS.get(precision)
-    return module.to(getattr(torch, target)) if target else module
-
-
-def refuse_cast(torch: Any, built: Built, precision: str) -> None:
-    """An exported program has its types written into it, and what is quantised is cast by nothing: only what it is can be asked for."""
-    target = CASTS.get(precision)
-    if target is not None and built.native == "int8":
-        raise MeasureError(
-            "unsupported",
-            f"the model is quantised, so it cannot be measured as {precision}",
-            "use --precision native, or the model that it was made from",
-        )
-    if built.program is None or target is None:
-        return
-    other = {str(value.dtype) for value in built.program.state_dict.values() if value.is_floating_point()}
-    if other - {f"torch.{target}"}:
-        raise MeasureError(
-            "unsupported",
-            f"an exported program cannot be cast, so it cannot be measured as {precision}",
-            "use --precision native, or export the model in that precision",
-        )
 
 
 def tensors(torch: Any, arrays: Sequence[np.ndarray], inputs: Sequence[Input]) -> list[Any]:
@@ -342,7 +293,3 @@ def _same(torch: Any, fed: Any, used: Any) -> bool:
     if used.untyped_storage().data_ptr() == fed.untyped_storage().data_ptr():
         return True
     return bool(torch.equal(used.reshape(-1).long(), fed.reshape(-1).long()))
-
-
-def _floating(dtype: str) -> bool:
-    return dtype.startswith(("float", "bfloat"))

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from infertop.backends import cuda, torch_module, torch_watch
+from infertop.backends import cuda, torch_gpu, torch_precision, torch_watch
 from infertop.backends.backend import Loaded, StageTimes
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
@@ -244,13 +245,15 @@ def test_a_quantised_module_is_int8_and_nothing_else(folder: Path) -> None:
         (torch.nn.Linear(4, 4), "fp32"),
         (torch.nn.Linear(4, 4).half(), "fp16"),
     ):
-        assert torch_module._native(module) == native
-    built = torch_module.Built(quantised, [], lambda given: (tuple(given), {}), flexible=True, native="int8")
+        assert torch_precision.native(module) == native
+    counts = torch.nn.Module()
+    counts.n = torch.nn.Parameter(torch.ones(2, dtype=torch.int64), requires_grad=False)
+    assert torch_precision.native(counts) == "fp32"
     for precision in ("fp32", "tf32", "fp16", "bf16"):
         with pytest.raises(MeasureError, match="is quantised, so it cannot be measured as") as caught:
-            torch_module.refuse_cast(torch, built, precision)
+            torch_precision.refuse_cast(None, "int8", precision)
         assert caught.value.kind == "unsupported"
-    torch_module.refuse_cast(torch, built, "native")
+    torch_precision.refuse_cast(None, "int8", "native")
 
 
 def test_weights_are_loaded_and_misfits_said(tmp_path: Path) -> None:
@@ -349,6 +352,33 @@ def test_another_thread_may_prepare_a_pinned_input() -> None:
         steps.compute(1)
         steps.copy_out()
         np.testing.assert_allclose(arrays(torch, steps.result)[0], module(sets[1][0]).numpy())
+
+
+@pytest.mark.parametrize(
+    ("built", "driver", "says", "kind", "words"),
+    [
+        (None, 13000, "", "unsupported", "was built without it"),
+        ("13.0", 12040, "", "no-driver", "runs CUDA up to 12.4, and this torch is built for CUDA 13.0"),
+        ("13.0", 13000, "No CUDA GPUs are available", "no-gpu", "CUDA sees no such GPU"),
+        ("13.0", 13000, "Error 802: system not yet initialized", "cuda-fault", "are not ready"),
+        ("13.0", 13000, "nobody knows", "no-gpu", "nobody knows"),
+    ],
+)
+def test_why_torch_cannot_use_the_gpu_is_said(
+    built: str | None, driver: int, says: str, kind: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeCuda()
+    fake.version = driver
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+
+    def init() -> None:
+        raise RuntimeError(says)
+
+    version, api = SimpleNamespace(cuda=built), SimpleNamespace(init=init)
+    error = torch_gpu.no_cuda(SimpleNamespace(__version__="2.14", version=version, cuda=api))
+    assert error.kind == kind
+    assert words in error.message
+    assert error.fix
 
 
 def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: Path) -> None:

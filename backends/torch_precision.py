@@ -1,0 +1,66 @@
+"""The precision of a torch module: which one it was made in, and its cast to another, inputs included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .backend import Input
+from .errors import MeasureError
+
+CASTS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+"""Precision -> type of floating parameters and inputs. `native` casts nothing."""
+
+_FEW_BITS = re.compile(r"\.(q?u?int[1-8]|quint4x2|quint2x4|float[48]_\w+|bits\w+)$")
+"""Types of parameters that hold quantised weights."""
+
+_QUANTISED = re.compile(r"torchao\.|torch\.(ao\.)?nn\.(intrinsic\.)?quantized")
+"""Where the classes of modules and of parameters come from that are quantised."""
+
+
+def native(module: Any) -> str:
+    """The precision in which a module was made; `int8` where anything in it is quantised, by torch itself or by torchao."""
+    types = {str(value.dtype) for value in module.parameters()}
+    if any(_FEW_BITS.search(name) for name in types) or any(
+        _QUANTISED.match(type(part).__module__) for part in (*module.modules(), *module.parameters())
+    ):
+        return "int8"
+    return "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
+
+
+def cast(inputs: Sequence[Input], precision: str) -> list[Input]:
+    """The inputs with floats in the type of the precision."""
+    target = CASTS.get(precision)
+    return [replace(i, dtype=target) if target and _floating(i.dtype) else i for i in inputs]
+
+
+def cast_module(torch: Any, module: Any, precision: str) -> Any:
+    """The module with its floating parameters and buffers in the type of the precision."""
+    target = CASTS.get(precision)
+    return module.to(getattr(torch, target)) if target else module
+
+
+def refuse_cast(program: Any, native: str, precision: str) -> None:
+    """An exported program has its types written into it, and what is quantised is cast by nothing: only what it is can be asked for."""
+    target = CASTS.get(precision)
+    if target is not None and native == "int8":
+        raise MeasureError(
+            "unsupported",
+            f"the model is quantised, so it cannot be measured as {precision}",
+            "use --precision native, or the model that it was made from",
+        )
+    if program is None or target is None:
+        return
+    other = {str(value.dtype) for value in program.state_dict.values() if value.is_floating_point()}
+    if other - {f"torch.{target}"}:
+        raise MeasureError(
+            "unsupported",
+            f"an exported program cannot be cast, so it cannot be measured as {precision}",
+            "use --precision native, or export the model in that precision",
+        )
+
+
+def _floating(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
