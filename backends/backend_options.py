@@ -128,6 +128,10 @@ def notes(configurations: Sequence[Configuration]) -> list[str]:
 def _unknown(one: Asked, takers: Sequence[str]) -> MeasureError:
     if one.key == "intra_op_num_threads" and any(name.startswith("onnxruntime") for name in takers):
         return MeasureError("usage", f"--backend-option {one.text} is what --threads sets", "use --threads N")
+    from . import trt_ort
+
+    if one.key in trt_ort.OF_PRECISION:
+        return trt_ort.of_precision(one.key)
     names = sorted({name for backend in takers if backend in _known() for name in _known()[backend].names})
     near = registry.nearest(one.key, names)
     who = takers[0] if len(takers) == 1 else f"any of {', '.join(takers)}"

@@ -22,7 +22,7 @@ PROVIDER_OPTIONS = (
 )  # fmt: skip
 """Options of the provider that `--backend-option` passes on; caches, device and stream are set here."""
 
-_OF_PRECISION = ("trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable")
+OF_PRECISION = ("trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable")
 """Options that let TensorRT compute in another precision than the file's: what is measured has its name from --precision."""
 
 PRECISIONS = ("native", "tf32", "fp16")
@@ -100,15 +100,20 @@ def left_out(session: Any, placement: dict[str, int] | None, said: str | None) -
     )
 
 
+def of_precision(option: str) -> MeasureError:
+    """Of an option that would make another precision than the one that is named."""
+    return MeasureError(
+        "usage",
+        f"--backend-option {option} is decided by --precision and the file",
+        "use --precision fp16 for half precision, or --precision native with a file that is quantised",
+    )
+
+
 def _refuse(configuration: Configuration) -> None:
     """What this backend cannot do is said, never replaced. Device and data path are the CUDA provider's to judge."""
-    for option in _OF_PRECISION:
+    for option in OF_PRECISION:
         if option in configuration.options.backend_options:
-            raise MeasureError(
-                "usage",
-                f"--backend-option {option} is decided by --precision {configuration.precision} and the file",
-                "use --precision fp16 for half precision, or --precision native with a file that is quantised",
-            )
+            raise of_precision(option)
     if configuration.precision == "fp32":
         raise MeasureError(
             "unsupported",
