@@ -67,7 +67,9 @@ class TorchCompile(TorchEager):
 
     def runtime(self) -> dict[str, Any]:
         """What was compiled, and whether CUDA graphs are in use."""
-        return self._watching.report(*self._asked())
+        found = self._watching.report(*self._asked())
+        before = self._known.runtime.get("notes", []) if self._known is not None else []
+        return found | {"notes": [*before, *found["notes"]]}
 
     @property
     def _watching(self) -> Watch:

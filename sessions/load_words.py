@@ -37,8 +37,6 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         )
     if result.get("slo"):
         found.append(slo(result["slo"]))
-    # What its runtime turned out to do: graph breaks, recompilations, eight bits that are computed in float.
-    found += [texts.line(note) for note in (result.get("runtime") or {}).get("notes", ())]
     return found
 
 

@@ -12,6 +12,9 @@ from .latency import count, number
 _PLAIN = {"seed": 0, "gc": "off"}
 """Settings whose value a person need not hear of."""
 
+_COMPILED = ("torch.compile ", "CUDA graphs ")
+"""How remarks begin that the sentence of a compilation holds already."""
+
 
 def settings(result: Mapping[str, Any]) -> list[str]:
     """The `options` of a result; those at their default are left out, and a mode of torch.compile where nothing is compiled."""
@@ -44,6 +47,13 @@ def did(runtime: Mapping[str, Any]) -> list[str]:
         found.append(_engine(runtime))
     if runtime.get("converted"):
         found.append(f"converted: {runtime['converted']}")
+    notes = runtime.get("notes")
+    if isinstance(notes, list):
+        found += [
+            str(note)
+            for note in notes
+            if "graph_breaks" not in runtime or not str(note).startswith(_COMPILED)
+        ]
     return found
 
 

@@ -279,7 +279,8 @@ def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
     )  # fmt: skip
     runtime = {
         "compile_mode": "max-autotune", "graphs": 2, "graph_breaks": 1, "graph_break_reasons": ["a print"], "recompiles": 0,
-        "recompile_reasons": [], "cuda_graphs": "skipped: mutated inputs", "notes": [],
+        "recompile_reasons": [], "cuda_graphs": "skipped: mutated inputs",
+        "notes": ["torch.compile broke the graph once: a print", "CUDA graphs skipped: mutated inputs", "the environment decides"],
     }  # fmt: skip
     blank = blank_result(Configuration("torch-compile", "smallcnn", "fp32", 8, options=options), "ok")
     found = result("torch-compile", options=blank["options"], runtime=runtime, threads=2)
@@ -292,6 +293,8 @@ def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
         "/8: compiled in mode max-autotune: 2 graphs, 1 graph break (a print), no recompilations; CUDA graphs skipped: mutated inputs\n"
         in text
     )
+    assert "/8: the environment decides\n" in text
+    assert "broke the graph" not in text, "the sentence before has it"
     row = next(csv.DictReader(io.StringIO(output.as_csv(document(found)))))
     assert row["options"].startswith("graph_optimization_level=basic")
     assert row["threads"] == "2"
