@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Result = dict[str, Any]
@@ -23,17 +23,26 @@ def front(points: Sequence[Point | None]) -> list[bool]:
     return [p in best for p in points]
 
 
+def discounted(result: Mapping[str, Any]) -> str:
+    """Why the numbers of a result compete with nobody's: its status where that is not `ok`, or `differs`. Empty where they do.
+
+    What failed, was unavailable or fell back did not do what its name says, and a wrong answer is not fast.
+    """
+    status = result.get("status") or "ok"
+    if status != "ok":
+        return str(status)
+    agreement = result.get("agreement")
+    return "differs" if isinstance(agreement, Mapping) and agreement.get("within_band") is False else ""
+
+
 def point(result: Result) -> Point | None:
     """p50 of the service latency and the throughput of a result that may stand on the front.
 
-    None for what failed, was unavailable or fell back, for outputs that do not agree with the reference (a wrong answer is not fast),
-    for a run that was stopped, and for an open loop: its throughput is what was asked of it, not what it can give.
+    None for one that is discounted, for a run that was stopped, and for an open loop: its throughput is what was asked of it, not what it
+    can give.
     """
     latency = (result["latency_ms"] or {}).get("p50")
-    agreement = result["agreement"] or {}
-    if result["status"] != "ok" or agreement.get("within_band") is False or result.get("complete") is False:
-        return None
-    if result["open_loop"]:
+    if discounted(result) or result.get("complete") is False or result["open_loop"]:
         return None
     if latency is None or result["throughput"] is None:
         return None

@@ -82,6 +82,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     inputs: list[dict[str, Any]] | None = None  # with "warmup": name, dtype, shape
     assumed: dict[str, int] | None = None
     placement: dict[str, int] | None = None
+    agreement: dict[str, Any] | None = None  # with "warmup", where outputs were compared: as in the result
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
     gpu: str | None = (
         None  # the device's prefix in the metric table, as "gpu0"; None on the CPU and where it cannot be told

@@ -182,6 +182,7 @@ class Runner:
             threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
             bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
             runtime=message["runtime"], control=message["control"],
+            agreement=message.get("agreement"),
         )  # fmt: skip
         self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}

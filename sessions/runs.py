@@ -198,6 +198,7 @@ class RunState:
             "inputs": tuple(record.inputs or ()),
             "assumed": record.assumed or {},
             "placement": record.placement,
+            "agreement": _known(record, "agreement"),
             "fallback": record.fallback,
             "gpu": record.gpu,
             "link": record.link,

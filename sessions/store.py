@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backends.errors import MeasureError
+from . import pareto
 from .latency import number
 from .liveness import is_live
 from .places import make_sessions_directory, runtime_directory, sessions_directory, socket_path
@@ -334,18 +335,21 @@ def _failure(runs: list[Run]) -> str:
     return line(f"✕ {labels.get(newest, '?')}: {line(failed[newest].message, 80)}{several}", 160)
 
 
+_UNTRUE = {"fallback": "a fallback", "differs": "outputs that differ"}
+
+
 def _headline(runs: list[Run]) -> str:
-    """The result with the most samples a second, in words; empty where nothing was measured."""
+    """The result with the most samples a second, in words; where nothing may be called fastest, why; empty where nothing was measured."""
     best: tuple[float, str] = (0.0, "")
+    untrue: dict[str, None] = {}
     labels: dict[int, str] = {}
     for run in runs:
         if run.configuration is not None:
             labels[run.run] = line(run.configuration.label, 100)
         result = run.result or {}
-        rate = number(result.get("throughput"))
-        agreement = result.get("agreement")
-        if isinstance(agreement, dict) and agreement.get("within_band") is False:
-            continue  # a wrong answer is not fast
-        if rate is not None and rate > best[0]:
+        rate, why = number(result.get("throughput")), pareto.discounted(result)
+        if rate is not None and why in _UNTRUE:
+            untrue[_UNTRUE[why]] = None
+        elif rate is not None and not why and rate > best[0]:
             best = (rate, f"{labels.get(run.run, '?')} {significant(rate)} samples/s")
-    return best[1]
+    return best[1] or (f"nothing but {' and '.join(untrue)}" if untrue else "")

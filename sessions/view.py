@@ -59,6 +59,7 @@ class RunView:
     inputs: tuple[Mapping[str, Any], ...] = ()
     assumed: Mapping[str, int] = field(default_factory=dict)
     placement: Mapping[str, int] | None = None
+    agreement: Mapping[str, Any] | None = None  # of the outputs with the reference's, as in the result
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
     gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"
     link: Mapping[str, float] | None = (

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from ..sessions.view import Latency, Quantile, RunView, View
+from collections.abc import Mapping
+
+from ..sessions.view import Latency, RunView, View
 from .naming import differences, short_backend
-from .panels.percentiles import interval, quantile_name
+from .panels.percentiles import interval, known, quantile_name
 from .panels.runs import verdict_of
-from .render.cells import EMPTY, Row, wrap
-from .render.numbers import UNKNOWN, Unit, change, count, number, span, unit_for
+from .render.cells import EMPTY, Row, clean, wrap
+from .render.numbers import UNKNOWN, Measured, Unit, change, count, number, span, sure_change, unit_for
 from .render.stages import ORDER
 from .render.table import Cell, Column, table
 from .scene import shown_run
+from .standing import MARKS, discounted
 
 
 def candidates(view: View) -> list[RunView]:
@@ -42,6 +45,14 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
             ((f"{'then' if run is other else 'now '} ", "dim"), (name, "strong"), (f"  {what}", "text"))
         )
         out.append(((f"     {facts}{verdict and f', {verdict}'}", "dim"),))
+        if why := discounted(run):
+            out.append(
+                (
+                    ("     ", "text"),
+                    (MARKS.get(why, clean(why)), "two-strong"),
+                    (f"  {_why(run, why)}", "text"),
+                )
+            )
     out.append(EMPTY)
     columns = [
         Column("", right=False),
@@ -56,23 +67,35 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
         cells += _percentiles(other.response, now.response, unit, "response ")
     out += table(columns, cells, width)
     out += [EMPTY, *_stages(other, now, width)]
-    note = (
-        "± stands where the intervals, those within each run, do not overlap; a change without it may be none"
-    )
+    note = "a range stands where the intervals, those within each run, do not overlap; a change without one may be none"
     out += [EMPTY, *(((line, "dim"),) for line in wrap(note, width))]
     return out
 
 
+def _why(run: RunView, why: str) -> str:
+    """What is wrong with a run that should be compared with no other."""
+    if why == "fallback":
+        fault = (run.result or {}).get("error")
+        told = run.fallback or (fault.get("message") if isinstance(fault, Mapping) else None)
+        return clean(str(told or "it did not run where its name says"))
+    return clean(str((run.agreement or {}).get("reason") or "")) if why == "differs" else ""
+
+
 def _throughput(other: RunView, now: RunView) -> list[Cell]:
-    ends = []
-    for run in (other, now):
-        bounds = (run.result or {}).get("throughput_ci95")
-        known = (
-            isinstance(bounds, list) and len(bounds) == 2 and all(isinstance(b, int | float) for b in bounds)
-        )
-        ends.append(f"{number(bounds[0])}–{number(bounds[1])}" if known and bounds else UNKNOWN)
-    changed = change(now.throughput, other.throughput)
+    values = [_rate(run) for run in (other, now)]
+    changed = UNKNOWN
+    if values[0] is not None and values[1] is not None:
+        changed, _ = sure_change(values[1], values[0])
+    ends = [f"{number(v.low)}–{number(v.high)}" if v and v.low and v.high else UNKNOWN for v in values]
     return ["samples/s", number(other.throughput), number(now.throughput), changed, *ends]
+
+
+def _rate(run: RunView) -> Measured | None:
+    """The throughput; only an ended run has its interval."""
+    bounds = (run.result or {}).get("throughput_ci95")
+    given = isinstance(bounds, list) and len(bounds) == 2 and all(isinstance(b, int | float) for b in bounds)
+    low, high = (float(bounds[0]), float(bounds[1])) if given and bounds else (None, None)
+    return None if run.throughput is None else Measured(run.throughput, low, high)
 
 
 def _percentiles(then: Latency, now: Latency, unit: Unit, what: str) -> list[list[Cell]]:
@@ -88,22 +111,13 @@ def _percentiles(then: Latency, now: Latency, unit: Unit, what: str) -> list[lis
                 f"{what}{quantile_name(q.q)} {unit.name}",
                 number(before.value / unit.ns),
                 number(q.value / unit.ns),
-                sure_change(before, q),
+                sure_change(known(q), known(before))[0],
                 interval(before, unit),
                 interval(q, unit),
             ]
         )
     mean = [f"{what}mean {unit.name}", number(then.mean / unit.ns), number(now.mean / unit.ns)]
     return [*found, [*mean, change(now.mean, then.mean), UNKNOWN, UNKNOWN]]
-
-
-def sure_change(old: Quantile, new: Quantile) -> str:
-    """The change of a quantile, with ± where the intervals do not overlap."""
-    text = change(new.value, old.value)
-    if not (old.low and old.high and new.low and new.high):
-        return text
-    low, high = new.low / old.high - 1, new.high / old.low - 1
-    return f"{text} ±{max(0.1, (high - low) * 50):.1f}" if low > 0 or high < 0 else text
 
 
 def _stages(other: RunView, now: RunView, width: int) -> list[Row]:

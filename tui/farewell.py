@@ -6,21 +6,20 @@ from ..sessions.view import RunView, View
 from .naming import command, model_name
 from .render.cells import clean
 from .render.numbers import UNKNOWN, count, duration, number
+from .standing import MARKS, discounted, every, measured
 
 _RUNS = 8  # the last runs that are listed
 
 
 def farewell(view: View) -> str:
     """A few lines of plain text; empty where there is nothing to tell."""
-    runs = [run for run in view.runs if run.latency is not None]
-    if view.run is not None and view.run.latency is not None and all(r.run != view.run.run for r in runs):
-        runs.append(view.run)
+    runs = measured(every(view.runs, view.run))
     lines: list[str] = []
     if runs:
         rows = [_row(view, run) for run in runs[-_RUNS:]]
-        heads = ("backend", "model", "prec", "batch", "n", "p50", "p99", "samples/s")
+        heads = ("backend", "model", "prec", "batch", "n", "p50", "p99", "samples/s", "")
         widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-        left = (0, 1, 2)
+        left = (0, 1, 2, len(heads) - 1)
         for row in (heads, *rows):
             cells = [
                 c.ljust(w) if i in left else c.rjust(w)
@@ -51,4 +50,5 @@ def _row(view: View, run: RunView) -> tuple[str, ...]:
         count(run.requests),
         *times,
         number(run.throughput),
+        MARKS.get(discounted(run), ""),
     )

@@ -287,6 +287,23 @@ def test_a_session_whose_runs_all_failed_says_what_was_wrong(home: Path) -> None
     assert found.headline == "✕ onnxruntime-cpu: there is no room (2 of 2 runs failed)"
 
 
+def test_a_run_that_fell_back_is_not_the_fastest_of_its_session(home: Path) -> None:
+    def session(name: str, *runs: tuple[str, int, str]) -> str:
+        engine = Engine(head=header())
+        for backend, requests, status in runs:
+            engine.begin(configuration(backend))
+            engine.enter("measure")
+            for _ in range(8):
+                engine.tick([1_000_000] * requests)
+            engine.finish(status)
+        engine.write_to(home / name / "0001.itlog.zst")
+        return next(info.headline for info in store.listing() if info.name == name)
+
+    fell, right = ("onnxruntime-cuda", 9, "fallback"), ("onnxruntime-cpu", 5, "ok")
+    assert session("both", fell, right) == "onnxruntime-cpu 20.0 samples/s"
+    assert session("alone", fell) == "nothing but a fallback"
+
+
 def test_a_found_session_says_whether_it_is_live(home: Path) -> None:
     place = store.create("m", name="now")
     writer = SegmentWriter(place.path, header())

@@ -80,7 +80,7 @@ def test_the_line_plan_at_80_by_24() -> None:
     assert lines[5].split()[:4] == ["p50", "3.59", "p90", "3.70"]
     assert "3.92–3.94" in lines[6]
     assert "≥4.85" in lines[6], "too few requests for an upper bound of p99.9"
-    assert lines[7].startswith(" before: batch 16 2.59 → now 3.58 ms (+38 % ±0.1)")
+    assert lines[7].startswith(" before: batch 16 2.59 → now 3.58 ms, +38.2 % (38.2–38.3)")
     assert lines[8].startswith(" time goes ▒")
     assert "compute 3.33 93%" in lines[9]
     assert lines[9].rstrip().endswith("8 939/s")

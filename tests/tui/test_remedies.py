@@ -327,7 +327,7 @@ async def test_two_runs_are_compared_side_by_side() -> None:
         p50 = next(line for line in screen.lines if "p50 ms" in line)
         assert "2.59" in p50
         assert "3.58" in p50
-        assert "+38 % ±" in p50
+        assert "+38.2 % (38.2–38.3)" in p50
         assert any("compute ms" in line and "93 %" in line for line in screen.lines)
         assert any("samples/s" in line and "+45 %" in line for line in screen.lines)
         await screen.press("c")

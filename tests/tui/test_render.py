@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -110,6 +111,40 @@ def test_other_quantities() -> None:
 
 
 # -- text and rows
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "shown", "sure"),
+    [
+        ((3.58, 3.57, 3.59), (2.59, 2.585, 2.595), "+38 % (38–39)", True),
+        ((36.4, 36.1, 36.7), (1.0, 0.995, 1.005), "×36.4 (35.9–36.9)", True),
+        ((3.43, 3.42, 3.44), (3.58, 3.57, 3.59), "−4.2 % (3.6–4.7)", True),
+        ((1.0, 0.99, 1.01), (40.0, 39.5, 40.5), "−97.5 % (97.4–97.6)", True),
+        ((2000.0, 1980.0, 2010.0), (1.0, 0.98, 1.02), "×2 000 (1 941–2 051)", True),
+        ((1.0, 0.9, 1.1), (1.05, 0.9, 1.2), "−4.8 %", False),
+        ((1.0, 0.9, None), (2.0, 1.9, 2.1), "−50 %", None),
+    ],
+)
+def test_a_change_has_the_range_that_its_intervals_leave(
+    now: tuple[float, float, float | None], before: tuple[float, float, float], shown: str, sure: bool | None
+) -> None:
+    assert numbers.sure_change(numbers.Measured(*now), numbers.Measured(*before)) == (shown, sure)
+
+
+@given(st.tuples(*[st.floats(1e-3, 1e6)] * 2), st.tuples(*[st.floats(1.0, 1.5)] * 4))
+def test_the_range_holds_the_change_that_it_stands_behind(
+    values: tuple[float, float], factors: tuple[float, ...]
+) -> None:
+    now, before = (
+        numbers.Measured(v, v / low, v * high)
+        for v, low, high in zip(values, factors[:2], factors[2:], strict=True)
+    )
+    text, sure = numbers.sure_change(now, before)
+    if sure:
+        value, low, high = (
+            float(n.replace(" ", "")) for n in re.findall(r"\d[\d ]*(?:\.\d+)?(?= %|[–)]| \()", text)
+        )
+        assert low <= value <= high
 
 
 def test_untrusted_text_cannot_move_the_cursor_or_hide() -> None:

@@ -12,8 +12,9 @@ from ..naming import short_backend
 from ..render.axis import Scale, next_scale, step_down
 from ..render.cells import EMPTY, Row, clean, fit, length, spread
 from ..render.curve import Points, curve, decades, quantile_axis
-from ..render.numbers import UNKNOWN, Unit, change, count, duration, number, unit_for
+from ..render.numbers import UNKNOWN, Measured, Unit, count, duration, number, sure_change, unit_for
 from ..scene import Panel, Scene, baseline, shown_run
+from ..standing import MARKS, discounted
 from .states import said, waiting_for
 from .verdict import compared, grade_words
 
@@ -180,30 +181,38 @@ def _response(run: RunView, unit: Unit, width: int) -> list[Row]:
 
 
 def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
-    """Previous configuration, now, and the change of p50 with its interval."""
+    """Previous configuration, now, and the change of p50 with its range; which of the two takes part in no comparison."""
     before = baseline(scene.view)
     if before is None or before.latency is None or run.latency is None:
         return []
     old, new = before.latency.quantiles[0], run.latency.quantiles[0]
     old_unit = unit_for(old.value)
-    row: Row = (("before: ", "dim"), (compared(scene) + " ", "text"))
+    row: Row = (("before: ", "dim"), (compared(scene) + " ", "text"), *_discount(before))
     row = (*row, (duration(old.value, old_unit, name=old_unit != unit), "text"))
+    text, sure = sure_change(known(new), known(old))
     row = (
         *row,
         (" → now ", "dim"),
+        *_discount(run),
         (duration(new.value, unit), "strong"),
-        (f" ({change(new.value, old.value)}", "two"),
+        (f", {text}{', no sure change' if sure is False else ''}", "two"),
     )
-    if old.low and old.high and new.low and new.high:
-        low, high = new.low / old.high - 1, new.high / old.low - 1
-        sure = f" ±{max(0.1, (high - low) * 50):.1f}" if low > 0 or high < 0 else ", no sure change"
-        row = (*row, (sure, "two"))
-    row = (*row, (")", "two"))
     if before.throughput and run.throughput:
         tail: Row = ((f"  {number(before.throughput)} → {number(run.throughput)}/s", "dim"),)
         if length(row) + length(tail) <= width:
             row = (*row, *tail)
     return [fit(row, width)]
+
+
+def _discount(run: RunView) -> Row:
+    """The mark of a run whose numbers compete with nobody's."""
+    why = discounted(run)
+    return ((f"{MARKS[why]} ", "two-strong"),) if why in MARKS else EMPTY
+
+
+def known(quantile: Quantile) -> Measured:
+    """A quantile as a value with the ends of its interval."""
+    return Measured(float(quantile.value), quantile.low, quantile.high)
 
 
 def _series(scene: Scene) -> list[tuple[Points, str]]:

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ...sessions.view import RunView
 from ..naming import model_name, short_backend
-from ..render.cells import Row, clean
-from ..render.numbers import UNKNOWN, change, number, unit_for
+from ..render.cells import EMPTY, Row, clean
+from ..render.numbers import UNKNOWN, Unit, change, number, unit_for
 from ..render.table import Cell, Column, table
 from ..scene import Panel, Scene
+from ..standing import MARKS, Ranking, discounted, every, ranking, unavailable
 from .states import said
+
+VARYING: tuple[tuple[str, Callable[[RunView], str]], ...] = (
+    ("prec", lambda run: run.configuration.precision),
+    ("path", lambda run: run.configuration.data_path),
+    ("load", lambda run: run.configuration.load),
+    ("sizes", lambda run: " ".join(f"{name}={size}" for name, size in run.configuration.dims.items())),
+    ("model", lambda run: model_name(run.configuration.model)),
+)
+"""What names a run beside its backend and batch; a column only where runs differ in it."""
 
 
 def title(scene: Scene) -> Row:
     return (("runs of this session", "title"),)
 
 
+def right(scene: Scene) -> Row:
+    if not ranking(all_runs(scene)).contested:
+        return EMPTY
+    return (("◆", "one"), (" none is better in both p50 and samples/s", "dim"))
+
+
 def all_runs(scene: Scene) -> list[RunView]:
     """Ended runs and the present one, oldest first."""
-    view = scene.view
-    runs = list(view.runs)
-    if view.run is not None and all(r.run != view.run.run for r in runs):
-        runs.append(view.run)
-    return runs
-
-
-def differs(run: RunView) -> bool:
-    """Whether its outputs lie outside the band of its precision: a wrong answer is never best."""
-    agreement = (run.result or {}).get("agreement")
-    return isinstance(agreement, dict) and agreement.get("within_band") is False
+    return every(scene.view.runs, scene.view.run)
 
 
 def verdict_of(run: RunView) -> str:
@@ -43,62 +51,87 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     runs = [run for run in all_runs(scene) if run.latency is not None or run.error is not None]
     if not runs:
         return said("runs stand here as they end, to be compared", width, height)
-    runs = runs[-max(1, height - 1) :]
-    best = max((run.throughput for run in runs if run.throughput and not differs(run)), default=None)
+    found = ranking(runs)
     unit = unit_for(
-        min(
-            (run.latency.quantiles[0].value for run in runs if run.latency and run.latency.quantiles),
-            default=None,
-        )
-    )
-    several = (
-        len({run.configuration.precision for run in runs}) > 1,
-        len({run.configuration.model for run in runs}) > 1,
-    )
-    judged = any(verdict_of(run) for run in runs)
+        min((run.latency.quantiles[0].value for run in runs if run.latency and run.latency.quantiles), default=None)
+    )  # fmt: skip
+    varying = [(name, of) for name, of in VARYING if len({of(run) for run in runs}) > 1]
+    extra = [(column, of) for column, of in _EXTRA if any(of(run) for run in runs)]
     columns = [
         Column("#"),
+        *([Column("", style="one")] if found.contested else []),
         Column("backend", right=False, flexible=True),
-        *([Column("prec", right=False)] if several[0] else []),
-        *([Column("model", right=False, flexible=True)] if several[1] else []),
+        *(Column(name, right=False, flexible=name == "model") for name, _ in varying),
         Column("batch"),
         Column(f"p50 {unit.name}", style="strong"),
         Column("p99"),
         Column("samples/s", style="strong"),
         Column("to best"),
+        *(column for column, _ in extra),
         Column("n", style="dim"),
-        Column("grade", right=False, style="dim"),
-        *([Column("verdict", right=False, style="dim")] if judged else []),
     ]
     rows: list[list[Cell]] = []
-    for run in runs:
+    for run in _shown(runs, found, height - 1):
         c = run.configuration
         present = scene.view.run is not None and run.run == scene.view.run.run
-        row: list[Cell] = [str(run.run), (short_backend(scene.view, c), "one-strong" if present else "text")]
-        row += [c.precision] if several[0] else []
-        row += [model_name(c.model)] if several[1] else []
+        row: list[Cell] = [str(run.run)]
+        row += ["◆" if run.run in found.front else ""] if found.contested else []
+        row.append((short_backend(scene.view, c), "one-strong" if present else "text"))
+        row += [clean(of(run)) for _, of in varying]
         row.append(str(c.batch) if c.batch is not None else UNKNOWN)
-        if run.latency is None:
-            # What a person stopped before it was measured did not fail.
-            kind = clean(run.error.kind) if run.error is not None else ""
-            stopped = kind in ("", "stopped")
-            row += [
-                ("stopped", "dim") if stopped else ("✕ failed", "bad"),
-                "",
-                ("" if stopped else kind, "dim"),
-                "",
-                "",
-                "",
-            ]
-        else:
-            known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
-            ratio: Cell = "best" if run.throughput == best else change(run.throughput, best)
-            if differs(run):
-                ratio = ("✕ differs", "bad")
-            row += [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
-            row += [number(run.requests), run.grade or UNKNOWN]
-        rows.append([*row, verdict_of(run)] if judged else row)
+        row += _numbers(run, unit, found)
+        row += [of(run) for _, of in extra]
+        rows.append([*row, number(run.requests) if run.latency is not None else ""])
     return table(columns, rows, width)
 
 
-PANEL = Panel(title, body)
+def _shown(runs: Sequence[RunView], found: Ranking, room: int) -> Sequence[RunView]:
+    """The last runs that there is room for; what they are compared with stays in sight above them."""
+    room = max(1, room)
+    last = runs[-room:]
+    best = found.leader(runs[-1])
+    if room > 1 and best is not None and all(run.run != best.run for run in last):
+        return [best, *last[1:]]
+    return last
+
+
+def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:
+    """p50, p99, throughput and how it stands to the best; of a run without them, why it has none."""
+    if run.latency is None:
+        # What a person stopped before it was measured did not fail, and neither did what cannot be had here.
+        kind = clean(run.error.kind) if run.error is not None else ""
+        if unavailable(run):
+            return [("unavailable", "dim"), "", ("", "dim"), ""]
+        if kind in ("", "stopped"):
+            return [("stopped", "dim"), "", ("", "dim"), ""]
+        return [("✕ failed", "bad"), "", (kind, "dim"), ""]
+    known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
+    best = found.leader(run)
+    ratio: Cell = UNKNOWN
+    if why := discounted(run):
+        ratio = (MARKS.get(why, clean(why)), "bad" if why == "differs" else "two-strong")
+    elif best is not None:
+        ratio = "best" if run.run == best.run else change(run.throughput, best.throughput)
+    return [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
+
+
+def _outputs(run: RunView) -> str:
+    """Whether the outputs agree with the reference's."""
+    within = (run.agreement or {}).get("within_band")
+    return {True: "✓ agree", False: "✕ differ"}.get(within, "") if isinstance(within, bool) else ""
+
+
+def _energy(run: RunView) -> str:
+    joules = (run.result or {}).get("energy_j_per_sample")
+    return number(float(joules) * 1e3) if isinstance(joules, int | float) else ""
+
+
+_EXTRA: tuple[tuple[Column, Callable[[RunView], str]], ...] = (
+    (Column("verdict", right=False, style="dim"), verdict_of),
+    (Column("grade", right=False, style="dim"), lambda run: run.grade or ""),
+    (Column("mJ/sample"), _energy),
+    (Column("outputs", right=False, style="dim"), _outputs),
+)
+"""What is known of some runs: a column where it is of any."""
+
+PANEL = Panel(title, body, right)

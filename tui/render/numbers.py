@@ -131,11 +131,52 @@ def count(value: float | None) -> str:
 
 
 def change(now: float | None, before: float | None) -> str:
-    """A change in per cent: `+38 %`, `−4.2 %`."""
+    """A change in per cent: `+38 %`, `−4.2 %`; from tenfold on as a factor: `×36.4`."""
     if not now or not before:
         return UNKNOWN
-    percent = (now / before - 1) * 100
-    if abs(percent) >= 1000:
+    if _as_factor(now, before):
         return f"×{number(now / before)}"
+    percent = (now / before - 1) * 100
     text = f"{percent:+.0f}" if abs(percent) >= 9.95 else f"{percent:+.1f}"
     return text.replace("-", "−") + " %"
+
+
+def _as_factor(now: float, before: float) -> bool:
+    return abs(now / before - 1) >= 10
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A value with the ends of its interval, None where n is too small for them."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def sure_change(now: Measured, before: Measured) -> tuple[str, bool | None]:
+    """The change with its range, `+38 % (37–39)` or `×36.4 (35.9–36.9)`, and whether it is sure: the intervals do not overlap.
+
+    The range goes from end to end of both intervals, so it is at least as wide as it must be. Without one of the ends it is not known
+    (None), and a change that is not sure has no range either.
+    """
+    if not (now.value and before.value and now.low and now.high and before.low and before.high):
+        return change(now.value, before.value), None
+    ratio, low, high = now.value / before.value, now.low / before.high, now.high / before.low
+    if low <= 1 <= high:
+        return change(now.value, before.value), False
+    if _as_factor(now.value, before.value):
+        value, *ends = _alike((ratio, low, high), 1 if ratio < 99.5 else 0)
+        return f"×{value} ({ends[0]}–{ends[1]})", True
+    shares = sorted(abs(end - 1) * 100 for end in (low, high))
+    percent = abs(ratio - 1) * 100
+    value, *ends = _alike((percent, *shares), 0 if percent >= 9.95 else 1)
+    return f"{'+' if ratio > 1 else '−'}{value} % ({ends[0]}–{ends[1]})", True
+
+
+def _alike(values: tuple[float, ...], decimals: int) -> list[str]:
+    """A value and its two ends with the same decimals: one more than usual where the range is too narrow to be seen otherwise."""
+    value, low, high = values
+    if high - low < 10**-decimals and value < 99.5:
+        decimals += 1
+    return [f"{value:,.{decimals}f}".replace(",", " ") for value in values]
