@@ -14,12 +14,15 @@ import msgspec
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 
-Verb = Literal["configure", "stop", "start", "record", "no-record", "end", "stay", "sweep", "prove"]
+Verb = Literal[
+    "configure", "stop", "start", "record", "no-record", "end", "stay", "sweep", "prove", "again", "cancel"
+]
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """`configure`: measure this from now on (a loaded one goes on as it is). `stop`: end the load, keep the worker. `start`: run the
-    present configuration (again). `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine.
+    present configuration where nothing runs. `again`: end the present run and measure the same anew. `cancel`: give up what is being loaded
+    and go on with what was measured before. `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine.
     `stay`: outlive this connection. `sweep`: measure `configurations` one after another, `duration_s` each, or with `dry` only
     say how long that takes; `stop` and `configure` end it. `prove`: put the present verdict's advice to the proof in alternating blocks,
     then go on."""

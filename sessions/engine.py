@@ -25,6 +25,7 @@ from .measurement import Measurement, TickNumbers
 from .plan import Task
 from .readings import Readings
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, Tick
+from .results import Result
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
@@ -172,6 +173,7 @@ class Engine:
             )
         )
         self.emit(Run(t=self.now(), run=self._runs, phase="end", result=result, error=fault))
+        self._tell_end(result)
         self.results.append(result)
         return result
 
@@ -204,11 +206,16 @@ class Engine:
         self.emit(
             Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
         )
+        self._tell_end(result)
         self.results.append(result)
         if runner.reusable and self.keep_workers:
             self.workers.park(runner.worker, runner.task.configuration)
         else:
             runner.worker.end()
+
+    def _tell_end(self, result: Result) -> None:
+        level, text = outcome.sentence(result)
+        self.emit(Event(t=self.now(), kind="run", text=text, level=level, run=result["run"]))
 
     def _gpu(self, device: str) -> str | None:
         """The prefix of a CUDA device's metrics; None for the CPU, and where CUDA's number cannot be told from NVML's."""

@@ -79,6 +79,7 @@ class Runner:
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
+        self._resident = resident
         self._since = self._quiet_since = time.monotonic()
         self._activity = (0, 0.0)
         emit(
@@ -100,6 +101,11 @@ class Runner:
         if self.phase in ("warmup", "measure", "end") or elapsed < 1:
             return self.doing
         return f"{self.doing}, {units.duration(elapsed)}"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the worker has the model and requests flow, warm-up included."""
+        return self._started
 
     def receive(self) -> None:
         """Take what the worker says, its death included."""
@@ -176,14 +182,20 @@ class Runner:
         )
         self.facts.loaded = message
         self.facts.cold_start = message["cold_start"]
+        note = ""
+        if self._resident:
+            took = units.duration(time.monotonic() - self._since)
+            note = f"ready in {took}, its worker was loaded already"
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=(message["fallback"] or {}).get("message"), libraries=message["libraries"],
             threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
             bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
-            runtime=message["runtime"], control=message["control"],
-            agreement=message.get("agreement"),
+            runtime=message["runtime"], control=message["control"], agreement=message.get("agreement"), note=note,
         )  # fmt: skip
+        if note:
+            text = f"{self.facts.configuration.label} {note}"
+            self._emit(Event(t=self._now(), kind="worker", text=text, run=self.run))
         self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:
@@ -236,8 +248,10 @@ class Runner:
         if end is None:
             return
         self.facts.settled, self.facts.warmup_text = end.settled, end.reason
-        if not end.settled:
-            self._emit(Event(t=self._now(), kind="warmup", text=end.reason, level="warn", run=self.run))
+        took = units.duration(round(time.monotonic() - self._since, 1))
+        text = f"warm-up ended after {units.count(self.measurement.warm_requests)} requests and {took}: {end.reason}"
+        level = "info" if end.settled else "warn"
+        self._emit(Event(t=self._now(), kind="warmup", text=text, level=level, run=self.run))
         if not loads.parse(self.task.configuration.load).auto:
             self._measure(None)
         elif (limit_ms := self.task.configuration.options.slo_ms) is not None:

@@ -72,6 +72,7 @@ class Server:
         self._wake_read.setblocking(False)
         engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
         self._probed: Probed | None = None
+        self._first = None if self._present is None else (self._present, "")  # waits for the probe
         self._sweeping = Sweeping(engine)
         self._proving = Proving(engine)
         self._listener = self._listen()
@@ -129,8 +130,8 @@ class Server:
         self._available = {}
         for label, answer in probed.items():
             self._available[label] = self._tell(label, answer)
-        if self._engine.settings.task is not None:
-            self._begin(self._engine.settings.task, None)
+        if self._first is not None:
+            self._begin(self._first[0], self._first[1] or None)
 
     def _tell(self, label: str, answer: list[Availability] | MeasureError) -> dict[str, Availability]:
         if isinstance(answer, MeasureError):
@@ -185,17 +186,11 @@ class Server:
                 "command", "the engine goes on without a viewer until its run ends", command=command.id
             )
         elif command.do == "stop":
-            engine.say(
-                "command",
-                "the load is stopped" if engine.runner else "nothing was running",
-                command=command.id,
-                do="stop",
-            )
-            self._next = None
-            self._sweeping.cancel("it was stopped")
-            self._proving.cancel("it was stopped")
-            if engine.runner:
-                engine.runner.stop()
+            self._stop(command.id)
+        elif command.do == "cancel":
+            self._cancel(command.id)
+        elif command.do == "again":
+            self._again(command.id)
         elif command.do == "sweep":
             self._sweep(command)
         elif command.do == "prove":
@@ -204,12 +199,69 @@ class Server:
             self._record(command.do == "record", command.id)
         elif command.do == "start":
             if engine.runner is not None:
-                engine.say("command", "it is running already", command=command.id)
+                self._nothing("it is running already", command.id)
             elif self._present is not None:
                 self._begin(self._present, command.id)
         elif command.configuration is not None:
             base = self._present or Task(command.configuration, duration_s=LIVE_DURATION_S)
             self._begin(replace(base, configuration=command.configuration), command.id)
+
+    def _nothing(self, text: str, command: str | None) -> None:
+        """A command was understood and changed nothing: its viewer should not go on saying that it did."""
+        self._engine.say("command", text, command=command, changed=False)
+
+    def _stop(self, command: str) -> None:
+        runner = self._engine.runner
+        going = self._sweeping.on or self._proving.on or self._next is not None
+        if runner is None and not going:
+            self._nothing("nothing was running", command)
+            return
+        self._engine.say("command", "the load is stopped", command=command, do="stop")
+        self._next = None
+        self._sweeping.cancel("it was stopped")
+        self._proving.cancel("it was stopped")
+        if runner is not None:
+            runner.stop()
+
+    def _cancel(self, command: str) -> None:
+        """Give up what is being loaded, or was chosen and has not begun; what was measured before goes on, its worker still loaded."""
+        runner = self._engine.runner
+        if self._sweeping.on or self._proving.on:
+            self._stop(command)
+            return
+        pending, back = self._next, self._good
+        if runner is not None and runner.measuring and pending is not None:
+            given_up, back = pending, runner.task
+        elif runner is not None and not runner.measuring:
+            given_up = runner.task
+        else:
+            self._nothing("nothing is being loaded", command)
+            return
+        if back is None or same_configuration(back.configuration, given_up.configuration):
+            self._stop(command)
+            return
+        text = f"{describe(given_up.configuration)} is given up, {describe(back.configuration)} goes on"
+        self._engine.say("command", text, command=command)
+        self._present = self._next = back
+        runner.stop()
+
+    def _again(self, command: str) -> None:
+        """End the present run and measure the same anew; what is still being loaded is about to be measured anyway."""
+        runner, present = self._engine.runner, self._present
+        if present is None:
+            self._nothing("nothing was measured yet", command)
+            return
+        short = self._sweeping.on or self._proving.on
+        if self._available is None or (runner is not None and not runner.loaded and not short):
+            self._nothing(f"{describe(present.configuration)} is being loaded already", command)
+            return
+        why = f"{describe(present.configuration)} was chosen"
+        self._sweeping.cancel(why)
+        self._proving.cancel(why)
+        self._engine.say("command", f"measuring {describe(present.configuration)} again", command=command)
+        self._next = present
+        if runner is not None:
+            runner.stop()
 
     def _sweep(self, command: commands.Command) -> None:
         """Say what a sweep of these configurations takes, and unless it is only asked for, begin it: what runs is stopped for it."""
@@ -251,11 +303,7 @@ class Server:
 
     def _record(self, wanted: bool, command: str) -> None:
         if self._engine.place.recording == wanted:
-            self._engine.say(
-                "command",
-                "it is recorded already" if wanted else "nothing is being recorded",
-                command=command,
-            )
+            self._nothing("it is recorded already" if wanted else "nothing is being recorded", command)
             return
         try:
             self._engine.move(
@@ -267,6 +315,9 @@ class Server:
     def _begin(self, task: Task, command: str | None) -> None:
         """Switch to the task: now where nothing runs, else when what runs has stopped."""
         engine = self._engine
+        if self._available is None:
+            self._first = (task, command or "")
+            return
         try:
             task = replace(task, configuration=self._settled(task.configuration))
             self._check(task.configuration)
@@ -278,15 +329,14 @@ class Server:
             return
         why = f"{describe(task.configuration)} was chosen"
         short = self._sweeping.cancel(why) or self._proving.cancel(why)
-        # A run of a sweep or a proof is short: it is no way to go on with what was chosen.
+        # A run of a sweep or a proof is short, and one that is being stopped for another choice ends: neither is a way to go on.
         if (
             engine.runner is not None
             and not short
+            and self._next is None
             and same_configuration(engine.runner.facts.configuration, task.configuration)
         ):
-            engine.say(
-                "command", f"{describe(task.configuration)} is being measured already", command=command
-            )
+            self._nothing(f"{describe(task.configuration)} is being measured already", command)
             return
         engine.say("command", f"switching to {describe(task.configuration)}", command=command)
         self._present = self._next = task
@@ -353,7 +403,7 @@ class Server:
 
     def _look_back(self, ended: Runner) -> None:
         if ended.error is None:
-            self._good = ended.task
+            self._good = ended.task if ended.measuring else self._good
         elif ended.error.kind != "stopped" and self._next is None and not self._sweeping.on:
             self._resume(ended.task)
 

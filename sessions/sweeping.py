@@ -15,10 +15,14 @@ from .plan import Task, describe
 from .results import Result
 from .runner import Runner
 from .session import Session
-from .sweep import KIND, Course, digest
+from .sweep import KIND, Course, digest, summary
 
 DURATION_S = 10.0
 """Measured time of each configuration, where the viewer does not say."""
+
+
+LISTED = 20
+"""The first tasks that an event names: readers keep what an event carries up to 4 KB."""
 
 
 class Sweeping:
@@ -29,6 +33,7 @@ class Sweeping:
         self._expected = Expected()
         self._course: Course | None = None
         self._runner: Runner | None = None
+        self._results: list[Result] = []
 
     def learn(self) -> None:
         """Look through earlier sessions for the times that loading takes."""
@@ -49,10 +54,10 @@ class Sweeping:
         about = "" if left is None else f", about {units.duration(round(left))}"
         count = f"{len(tasks)} configuration{'s' * (len(tasks) > 1)}"
         text = f"{'a sweep would measure' if dry else 'a sweep begins:'} {count}{about}"
-        planned = [self._row(task) for task in tasks]
+        planned = [self._row(task) for task in tasks[:LISTED]]
         engine.say(KIND, text, command=command, dry=dry, tasks=planned, **course.data())
         if not dry:
-            self._course = course
+            self._course, self._results = course, []
 
     def _row(self, task: Task) -> dict[str, Any]:
         estimate = self._expected.of(task)
@@ -91,8 +96,9 @@ class Sweeping:
         course = self._course
         assert course is not None
         course.end(result, loaded=loaded)
+        self._results.append(result)
         over = course.present is None
-        text = f"the sweep is done: {len(course.tasks)} measured" if over else course.text()
+        text = f"the sweep is done: {summary(self._results)}" if over else course.text()
         self._engine.say(KIND, text, ended=result["run"], over=over, **course.data())
         if over:
             self._course = None
@@ -103,5 +109,7 @@ class Sweeping:
         if course is None:
             return False
         text = f"the sweep ended after {course.done} of {len(course.tasks)} runs: {why}"
+        if self._results:
+            text += f"; {summary(self._results)}"
         self._engine.say(KIND, text, level="warn", over=True, **course.data())
         return True

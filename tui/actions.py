@@ -207,7 +207,7 @@ ACTIONS: tuple[Action, ...] = (
         "cancel",
         ("escape",),
         "esc",
-        "cancel what is being loaded, a proof or a sweep",
+        "cancel what is being loaded (what was measured before goes on), a proof or a sweep",
         "",
         "measure",
         (LIVE,),

@@ -238,6 +238,8 @@ class InfertopApp(App[int], inherit_bindings=False):
             return control.data_path(view)
         if name == "again":
             return control.again(view)
+        if name == "cancel":
+            return control.cancel(view)
         if name == "prove":
             return control.prove(view)
         return control.load(view)

@@ -14,7 +14,6 @@ from ..sessions.view import View
 from .actions import BATCH_LIMIT, Situation
 from .background import Background
 from .jobs import going
-from .naming import short_backend
 from .port import SessionPort
 from .scene import Message
 
@@ -63,8 +62,8 @@ class Control:
                 answer(event)
 
     def _answered(self, event: Event) -> None:
-        """A command that was refused is said."""
-        if event.level != "info":
+        """A command that was refused, or that changed nothing, is said in the engine's words."""
+        if event.level != "info" or event.data.get("changed") is False:
             self.message = Message(event.text, str(event.data.get("fix", "")), event.level)
             self._asked = None
 
@@ -122,12 +121,12 @@ class Control:
     def again(self, view: View) -> Message | None:
         base = self._base(view)
         assert base is not None
-        return self._send(view, "start", None, "measuring the same again")
+        return self._send(view, "again", None, "measuring the same again")
 
     def load(self, view: View) -> Message | None:
-        """Stop what runs or loads; start it where it has stopped."""
-        if (job := going(view)) is not None:
-            return self._send(view, "stop", None, f"cancelling the {job.kind}")
+        """Stop what runs or loads, a proof or a sweep; start what has stopped."""
+        if going(view) is not None:
+            return self.cancel(view)
         stopped = view.run is None or view.run.phase == "end"
         return self._send(
             view,
@@ -135,6 +134,12 @@ class Control:
             None,
             "starting the load" if stopped else "stopping the load",
         )
+
+    def cancel(self, view: View) -> Message | None:
+        """Give up what is being loaded, a proof or a sweep; what was measured before goes on."""
+        if (job := going(view)) is not None:
+            return self._send(view, "stop", None, f"cancelling the {job.kind}")
+        return self._send(view, "cancel", None, "cancelling")
 
     def prove(self, view: View) -> Message | None:
         """Put the advice to the proof; how far that is stands in the session's events."""
@@ -186,8 +191,6 @@ class Control:
                 self._expect(name, self._answered)
 
         self._background.do(lambda: self._port.send(verb, configuration), sent)
-        if configuration is not None and view.run is not None and view.run.phase == "measure":
-            return Message(f"{words}; {short_backend(view, view.run.configuration)} goes on until then")
         return Message(words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import time
@@ -148,6 +149,94 @@ def test_stop_and_start(watch: Callable[..., Watched]) -> None:
     assert watched.phase("end", 1).error is None
     watched.client.send("start")
     watched.phase("measure", 2)
+
+
+def answer(watched: Watched, command: str) -> Event:
+    found = watched.until(lambda r: isinstance(r, Event) and r.id == command)
+    assert isinstance(found, Event)
+    return found
+
+
+def test_again_ends_the_present_run_and_measures_the_same_anew(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    said = answer(watched, watched.client.send("again"))
+    assert said.text.startswith("measuring simulated · ")
+    ended = watched.phase("end", 1)
+    assert ended.error is None
+    assert ended.result is not None
+    assert ended.result["requests"] > 0, "what was measured until then stays"
+    assert watched.phase("start", 2).configuration == watched.phase("start", 1).configuration
+    assert watched.phase("measure", 2).cold_start is None, "its worker was kept"
+    watched.client.send("stop")
+    watched.phase("end", 2)
+    watched.client.send("again")
+    watched.phase("measure", 3)
+
+
+def test_what_changes_nothing_says_so(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    configuration = watched.phase("measure", 1).configuration or watched.phase("start", 1).configuration
+    for said in (
+        answer(watched, watched.client.send("start")),
+        answer(watched, watched.client.send("cancel")),
+        answer(watched, watched.client.send("configure", configuration)),
+        answer(watched, watched.client.send("record")),
+    ):
+        assert said.data["changed"] is False, said.text
+    assert not [r for r in watched.log if isinstance(r, Run) and r.phase == "end"]
+
+
+def test_again_leaves_what_is_being_loaded_alone(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None, fault="hang", when="load"))
+    watched.phase("load", 1)
+    said = answer(watched, watched.client.send("again"))
+    assert "is being loaded already" in said.text
+    assert said.data["changed"] is False
+
+
+def test_cancelling_a_load_goes_on_with_what_was_measured_before(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.send(
+        "configure", kit.task("simulated-two", requests=None, fault="hang", when="load").configuration
+    )
+    watched.phase("load", 2)
+    said = answer(watched, watched.client.send("cancel"))
+    assert "simulated-two" in said.text
+    assert "is given up, simulated · " in said.text
+    fault = watched.phase("end", 2).error
+    assert fault is not None
+    assert fault.kind == "stopped"
+    assert watched.phase("start", 3).configuration == watched.phase("start", 1).configuration
+    assert watched.phase("measure", 3).cold_start is None, "its worker was parked"
+
+
+def test_cancelling_the_first_load_stops(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None, fault="hang", when="load"))
+    watched.phase("load", 1)
+    said = answer(watched, watched.client.send("cancel"))
+    assert said.data["do"] == "stop"
+    watched.phase("end", 1)
+
+
+def test_warm_up_quick_switches_and_ends_of_runs_are_events(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    watched.client.send("again")
+    watched.phase("measure", 2)
+    said = [r for r in watched.log if isinstance(r, Event)]
+    assert any(
+        r.kind == "warmup"
+        and r.run == 1
+        and re.match(r"warm-up ended after \d+ requests and .*: 20 requests", r.text)
+        for r in said
+    )
+    assert any(
+        r.kind == "run" and re.match(r"simulated ended: p50 .* ms, .* samples/s, n \d", r.text) for r in said
+    )
+    assert any(r.run == 2 and re.search(r"ready in .* its worker was loaded already", r.text) for r in said)
+    assert "ready in" in watched.phase("warmup", 2).note
 
 
 def test_a_worker_killed_in_the_middle_is_said_within_two_seconds(watch: Callable[..., Watched]) -> None:

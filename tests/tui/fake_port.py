@@ -193,9 +193,9 @@ class FakeReplayPort(FakePort):
         self.replay: FakeReplay = FakeReplay(self)
 
 
-def answered(view: View, command: str, text: str, level: str = "error") -> View:
+def answered(view: View, command: str, text: str, level: str = "error", **data: object) -> View:
     """The picture with the event that answers a command."""
-    event = Event(t=view.now, kind="command", text=text, level=level, id=command)
+    event = Event(t=view.now, kind="command", text=text, level=level, id=command, data=dict(data))
     return dataclasses.replace(view, now=view.now + S // 4, events=(*view.events, event))
 
 

@@ -230,7 +230,7 @@ async def test_again_stop_and_start() -> None:
         assert "x start" in screen.lines[-1]
         await screen.press("x")
         await screen.until(lambda: len(port.sent) == 3)
-    assert verbs(port) == ["start", "stop", "start"]
+    assert verbs(port) == ["again", "stop", "start"]
 
 
 async def test_escape_cancels_a_load_and_nothing_else() -> None:
@@ -243,7 +243,18 @@ async def test_escape_cancels_a_load_and_nothing_else() -> None:
         await screen.until(lambda: "IMPORTING" in screen.text)
         await screen.press("escape")
         await screen.until(lambda: bool(port.sent))
-    assert verbs(port) == ["stop"]
+    assert verbs(port) == ["cancel"]
+
+
+async def test_a_command_that_changed_nothing_is_said_in_the_engines_words() -> None:
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("3")
+        await screen.until(lambda: bool(port.sent))
+        assert "switching to ort-cpu" in screen.lines[2]
+        assert "goes on until then" not in screen.text, "nobody promises what the engine does not do"
+        port.view = answered(port.view, "test-1", "ort-cpu is being measured already", "info", changed=False)
+        await screen.until(lambda: "is being measured already" in screen.lines[2])
 
 
 async def test_a_refused_command_is_said_with_the_remedy() -> None:

@@ -9,10 +9,10 @@ from .states import said
 
 
 def entries(scene: Scene) -> list[Entry]:
-    """The events with their time of day, oldest first."""
+    """The events with their time of day, oldest first. What a sweep would take was an answer to a question, and did not happen."""
     view = scene.view
     offset = view.unix - view.now
-    return [(offset + event.t, event.level, event.text) for event in view.events]
+    return [(offset + event.t, event.level, event.text) for event in view.events if not event.data.get("dry")]
 
 
 def title(scene: Scene) -> Row:

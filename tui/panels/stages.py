@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...sessions.view import RunView
-from ..render.cells import EMPTY, Row, length, spread, words
+from ..render.cells import EMPTY, Row, clean, length, spread, words
 from ..render.numbers import UNKNOWN, Unit, count, duration, number, unit_for
 from ..render.stages import ORDER, bar, legend, parts
 from ..scene import Panel, Scene, shown_run
@@ -91,11 +91,10 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
 def _cold(scene: Scene) -> Row:
     """What happened before the first request, in seconds."""
     run = shown_run(scene.view)
-    if run is None or not run.cold_start:
-        return EMPTY
-    known = [(name, value) for name, value in run.cold_start.items() if value is not None]
-    if not known:
-        return (("cold start ", "dim"), ("none: the worker was kept loaded", "text"))
+    known = [(n, v) for n, v in ((run and run.cold_start) or {}).items() if v is not None]
+    if run is None or not known:
+        note = clean(run.note) if run is not None else ""
+        return (("cold start ", "dim"), (f"none: {note}", "text")) if note else EMPTY
     row: Row = (("cold start ", "dim"), (f"{number(sum(v for _, v in known))} s", "strong"), (": ", "dim"))
     text = "  ".join(f"{name} {number(value)}" for name, value in known if value >= 0.005)
     return (*row, (text + (f"  cache {run.cache}" if run.cache else ""), "dim"))
