@@ -28,25 +28,29 @@ def environments(words: Sequence[str]) -> dict[str, str]:
     Paths are made absolute but links are kept: a virtual environment is found by the link that started it.
     """
     found: dict[str, str] = {}
-    backends = {name: info.name for info in registry.all_backends() for name in (info.name, info.short)}
     for word in words:
-        left, equals, path = word.partition("=")
-        label = left if equals and "/" not in left and "\\" not in left else None
-        if label is None:
-            path = word
-        elif not re.fullmatch(r"[A-Za-z0-9_.-]+", label):
+        key, path = parts(word)
+        if word.startswith("=") or not re.fullmatch(r"[A-Za-z0-9_.-]*", key):
             raise MeasureError(
                 "usage",
-                f"--python {word!r}: {label!r} is no label",
+                f"--python {word!r}: {key!r} is no label",
                 "letters, digits, dots, dashes and underscores",
             )
-        key = backends.get(label, label) if label else ""
         if key in found:
             raise MeasureError(
                 "usage", f"--python names {key or 'the default interpreter'} twice", "give each once"
             )
         found[key] = _interpreter(path)
     return found
+
+
+def parts(word: str) -> tuple[str, str]:
+    """A value of `--python` as the key of `Environments` and the path."""
+    left, equals, path = word.partition("=")
+    if not equals or "/" in left or "\\" in left:
+        return "", word
+    backends = {name: info.name for info in registry.all_backends() for name in (info.name, info.short)}
+    return backends.get(left, left), path
 
 
 def _interpreter(path: str) -> str:

@@ -36,12 +36,12 @@ def affinity(text: str | None) -> list[int] | None:
         raise MeasureError(
             "usage",
             f"--cpu-affinity {text!r} names cores that are not allowed here",
-            f"allowed are {_ranges(allowed)}",
+            f"allowed are {ranges(allowed)}",
         )
     return sorted(cores)
 
 
-def _ranges(cores: Sequence[int]) -> str:
+def ranges(cores: Sequence[int]) -> str:
     """[0, 1, 2, 5] as 0-2,5."""
     spans: list[list[int]] = []
     for core in cores:

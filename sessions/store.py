@@ -284,6 +284,17 @@ def sample(name: str | None = None) -> Found:
     return Found(name, SAMPLES / name)
 
 
+def replay_words(path: Path) -> tuple[str, ...]:
+    """What follows `infertop replay` to play the session in this directory, or this segment, from anywhere: a sample or a name where that
+    is found without more, else its path."""
+    path = path.absolute()
+    if path.parent == SAMPLES:
+        return "--sample", path.name
+    if path.parent == sessions_directory():
+        return (path.name,)
+    return (str(path),)
+
+
 def listing(sessions_dir: str | Path | None = None) -> list[SessionInfo]:
     """What is known of each session without reading its ticks, the one begun last first."""
     return [_info(found) for found in sessions(sessions_dir)]

@@ -287,7 +287,7 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
         port.close(leave=code == 129)
     if app.defect is not None:
         raise app.defect
-    text = farewell(app.view)
+    text = farewell(app.view, port.replay_words)
     if text and code != 129:
         sys.stdout.write(text + "\n")
     return code

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
+from ..sessions.command_line import command
 from ..sessions.view import RunView, View
-from .naming import command, model_name
+from .naming import model_name
 from .render.cells import clean
 from .render.numbers import UNKNOWN, count, duration, number
 from .standing import MARKS, discounted, every, measured
@@ -11,8 +15,8 @@ from .standing import MARKS, discounted, every, measured
 _RUNS = 8  # the last runs that are listed
 
 
-def farewell(view: View) -> str:
-    """A few lines of plain text; empty where there is nothing to tell."""
+def farewell(view: View, replay: Sequence[str] = ()) -> str:
+    """A few lines of plain text; empty where there is nothing to tell. `replay`: what follows `infertop replay` to play the session."""
     runs = measured(every(view.runs, view.run))
     lines: list[str] = []
     if runs:
@@ -27,11 +31,13 @@ def farewell(view: View) -> str:
             ]
             lines.append("  ".join(cells).rstrip())
         lines.append("")
-    if view.header is not None and view.header.recording:
-        lines.append(f"session {clean(view.header.session)}: infertop replay {clean(view.header.session)}")
+    if view.header is not None and view.header.recording and replay:
+        again = shlex.join(["infertop", "replay", *replay])
+        lines.append(f"session {clean(view.header.session)}: {clean(again)}")
     last = runs[-1] if runs else view.run
     if last is not None and last.configuration.backend:
-        lines.append(f"the same without the screen: {clean(command(last.configuration))}")
+        recorded = view.header.command if view.header is not None else ()
+        lines.append(f"the same without the screen: {clean(command(last.configuration, recorded))}")
     return "\n".join(lines)
 
 

@@ -1,8 +1,6 @@
-"""A configuration in words: as shown, as it differs from another, and as the command that measures it."""
+"""A configuration in words: as shown, and as it differs from another."""
 
 from __future__ import annotations
-
-import shlex
 
 from ..backends.configuration import Configuration
 from ..sessions.view import BackendView, View
@@ -49,42 +47,3 @@ def differences(one: Configuration, other: Configuration, view: View) -> str:
     if one.load != other.load:
         out.append(one.load)
     return ", ".join(out) or "the same again"
-
-
-def command(configuration: Configuration) -> str:
-    """The `infertop run …` line that measures this configuration; defaults are left out."""
-    c, options, plain = configuration, configuration.options, Configuration("", "")
-    words = ["infertop", "run", c.model, "--backend", c.backend]
-
-    def option(name: str, value: object) -> None:
-        words.extend((name, str(value)))
-
-    if c.precision != plain.precision:
-        option("--precision", c.precision)
-    if c.batch is not None:
-        option("--batch", c.batch)
-    for name, size in c.dims.items():
-        option("--dim", f"{name}={size}")
-    if c.data_path != plain.data_path:
-        option("--data-path", c.data_path)
-    if c.load != plain.load:
-        option("--load", c.load)
-    if c.device not in ("cpu", "cuda:0"):
-        option("--device", c.device)
-    if options.threads is not None:
-        option("--threads", options.threads)
-    if options.seed:
-        option("--seed", options.seed)
-    if options.gc != "off":
-        option("--gc", options.gc)
-    if options.inputs:
-        option("--inputs", options.inputs)
-    for name, shape in options.input_shapes.items():
-        option("--input-shape", f"{name}={shape}")
-    if options.weights:
-        option("--weights", options.weights)
-    if options.compile_mode:
-        option("--compile-mode", options.compile_mode)
-    for name, value in options.backend_options.items():
-        option("--backend-option", f"{name}={value}")
-    return shlex.join(words)

@@ -67,6 +67,10 @@ class SessionPort(Protocol):
 
     @property
     def replay(self) -> Replay | None: ...
+    @property
+    def replay_words(self) -> tuple[str, ...]:
+        """What follows `infertop replay` to play this session once more; empty where it has not begun."""
+
     def poll(self) -> View:
         """The present picture, called ten times a second: cheap, and the same object while nothing is new. May raise MeasureError."""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from . import dialogs, evidence
 from .actions import ACTIONS
 from .help import rows as help_rows
-from .naming import command
 from .overlays import Choice, Pager, Picker, text_rows
 from .panels.log import entries
 from .render.cells import EMPTY, Row, clean
@@ -85,9 +84,11 @@ def scene_of(app: InfertopApp) -> Any:
 
 def copy(app: InfertopApp) -> None:
     """The equivalent command, to the clipboard of the terminal (OSC 52) and onto the screen, where OSC 52 is not understood."""
+    from ..sessions.command_line import command  # the first paint need not wait for it
+
     base = app.situation().base
     assert base is not None
-    text = command(base)
+    text = command(base, header.command if (header := app.view.header) is not None else ())
     app.copy_to_clipboard(text)
     app.say(Message(f"copied: {text}"))
 

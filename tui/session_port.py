@@ -17,7 +17,7 @@ from ..sessions.commands import Client, Verb
 from ..sessions.replay import ReplaySource, Timeline
 from ..sessions.settings import EngineSettings
 from ..sessions.source import FollowSource, Live
-from ..sessions.store import Found
+from ..sessions.store import Found, replay_words
 from ..sessions.view import View
 from .port import ModelChoice, Replay, nothing
 
@@ -93,11 +93,13 @@ class LivePort(_Choices):
         self._own = settings is not None
         self._stays = settings is not None and settings.stay
         self._following: Live | None = None
+        self._path: Path | None = None  # of the session
         self._client: Client | None = None
         self._failure: MeasureError | None = None
         self._ready = threading.Event()
         self._nothing = nothing()
         if found is not None:
+            self._path = found.path
             self._following = Live.attach(found.path)
             self._client = Client(found.socket)
             self._ready.set()
@@ -112,11 +114,16 @@ class LivePort(_Choices):
         try:
             launched = launch(settings)
             self._client = Client(launched.socket)
+            self._path = launched.segment.parent
             self._following = Live(FollowSource(launched.segment))
         except MeasureError as error:
             self._failure = error
         finally:
             self._ready.set()
+
+    @property
+    def replay_words(self) -> tuple[str, ...]:
+        return replay_words(self._path) if self._path is not None else ()
 
     def poll(self) -> View:
         if self._failure is not None:
@@ -157,6 +164,7 @@ class ReplayPort(_Choices):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._source = _Recording(path)
+        self.replay_words = replay_words(path)
         self.replay: Replay | None = self._source
 
     def poll(self) -> View:

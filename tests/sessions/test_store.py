@@ -313,6 +313,21 @@ def test_a_found_session_says_whether_it_is_live(home: Path) -> None:
     assert not store.resolve("now").live
 
 
+def test_a_session_is_played_again_by_what_finds_it(home: Path, tmp_path: Path) -> None:
+    def found(words: Sequence[str]) -> Path:
+        return (store.sample(words[1]) if words[0] == "--sample" else store.resolve(*words)).path
+
+    shown = {
+        recorded(home, "mine").parent: ("mine",),
+        recorded(tmp_path / "other", "mine"): (str(tmp_path / "other" / "mine" / "0001.itlog.zst"),),
+        tmp_path / "other" / "mine": (str(tmp_path / "other" / "mine"),),
+        store.SAMPLES / "h100-resnet18": ("--sample", "h100-resnet18"),
+    }
+    for path, words in shown.items():
+        assert store.replay_words(path) == words
+        assert found(words) == path
+
+
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "file").write_text("")

@@ -317,7 +317,7 @@ async def test_copy_sends_the_command_to_the_terminal_and_shows_it() -> None:
         assert driver is not None
         driver.write = sent.append  # type: ignore[method-assign, assignment]
         await screen.press("y")
-        line = "infertop run resnet18 --backend onnxruntime-cpu --precision fp32 --batch 32"
+        line = "infertop run resnet18 --backend onnxruntime-cpu --batch 32 --no-agreement"
         assert line in screen.text
         assert f"\x1b]52;c;{base64.b64encode(line.encode()).decode()}\a" in sent
 

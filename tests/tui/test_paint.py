@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pytest
-from infertop.backends.configuration import Configuration, Options
+from infertop.backends.configuration import Configuration
 from infertop.sessions.records import Event, Fault, Verdict
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
@@ -16,7 +16,7 @@ from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
 from infertop.tui import playback
 from infertop.tui.farewell import farewell
 from infertop.tui.layout import SMALLEST, plan
-from infertop.tui.naming import command, differences
+from infertop.tui.naming import differences
 from infertop.tui.paint import paint, with_axes
 from infertop.tui.port import nothing
 from infertop.tui.render.cells import ASCII, BRAILLE, Glyphs, length
@@ -312,38 +312,6 @@ def test_nothing_untrusted_reaches_the_screen_as_it_is() -> None:
     assert "[31mred" in text
 
 
-def test_the_equivalent_command_names_what_is_not_default() -> None:
-    configuration = Configuration(
-        "onnxruntime-cpu",
-        "my net.onnx",
-        "fp32",
-        8,
-        {"seq": 128},
-        options=Options(threads=3, input_shapes={"x": "Bx3"}, inputs="in.npz"),
-    )
-    assert command(configuration).split() == [
-        "infertop",
-        "run",
-        "'my",
-        "net.onnx'",
-        "--backend",
-        "onnxruntime-cpu",
-        "--precision",
-        "fp32",
-        "--batch",
-        "8",
-        "--dim",
-        "seq=128",
-        "--threads",
-        "3",
-        "--inputs",
-        "in.npz",
-        "--input-shape",
-        "x=Bx3",
-    ]
-    assert command(Configuration("torch-eager", "resnet18")) == "infertop run resnet18 --backend torch-eager"
-
-
 def test_differences_are_named() -> None:
     view = synthetic.view()
     one = Configuration("onnxruntime-cpu", "resnet18", "fp32", 32)
@@ -353,11 +321,12 @@ def test_differences_are_named() -> None:
 
 
 def test_quitting_leaves_the_results_and_the_commands() -> None:
-    text = farewell(synthetic.switched())
+    text = farewell(synthetic.switched(), ("--sample", "h100 resnet18"))
     assert "onnxruntime-cpu" in text
     assert "3.58 ms" in text
-    assert "infertop replay 2026-11-22-resnet18-a1b2" in text
-    assert "infertop run resnet18 --backend onnxruntime-cpu --precision fp32 --batch 32" in text
+    assert "session 2026-11-22-resnet18-a1b2: infertop replay --sample 'h100 resnet18'" in text
+    assert "infertop run resnet18 --backend onnxruntime-cpu --batch 32" in text
+    assert "infertop replay" not in farewell(synthetic.switched()), "a session that cannot be played"
     assert farewell(nothing()) == ""
 
 
