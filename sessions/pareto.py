@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from . import units
 
 Result = dict[str, Any]
 Point = tuple[float, float]
@@ -61,6 +64,39 @@ def marked(results: Sequence[Result]) -> list[Result]:
         places = [i for i, r in enumerate(results) if work(r) == same]
         marks |= dict(zip(places, front([point(results[i]) for i in places]), strict=True))
     return [{**r, "pareto": marks[i]} for i, r in enumerate(results)]
+
+
+NAMED = 4
+"""So many results of the front are named in a sentence."""
+
+_FACTS = ("model", "precision", "batch", "data_path", "load")
+
+
+def summary(results: Sequence[Result]) -> str:
+    """What a list of runs found: `6 measured, 1 failed; best: torch-eager batch 1 (0.91 ms, 1 095/s), torch-eager batch 32 (…)`.
+
+    Best are those on the front, the fastest answer first; a result is named by its backend and what the results differ in.
+    """
+    found = Counter("measured" if r["status"] == "ok" else str(r["status"]) for r in results)
+    known = ("measured", "fallback", "unavailable", "failed")
+    words = ", ".join(f"{found[status]} {status}" for status in known if found[status])
+    best = sorted((r for r in marked(results) if r["pareto"]), key=lambda r: float(r["latency_ms"]["p50"]))
+    facts = [name for name in _FACTS if len({r[name] for r in results}) > 1]
+    named = [
+        f"{_name(r, facts)} ({units.milliseconds(r['latency_ms']['p50'])} ms, {units.rate(r['throughput'])}/s)"
+        for r in best[:NAMED]
+    ]
+    more = f" and {len(best) - NAMED} more" if len(best) > NAMED else ""
+    if not named:
+        return words
+    return f"{words}; {'best: ' if contested(results) else ''}{', '.join(named)}{more}"
+
+
+def _name(result: Result, facts: Sequence[str]) -> str:
+    words = [
+        f"batch {result[name]}" if name == "batch" else str(result[name]) for name in facts if result[name]
+    ]
+    return " ".join([result["backend"], *words])
 
 
 def contested(results: Sequence[Result]) -> bool:

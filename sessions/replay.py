@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..backends.errors import MeasureError
-from . import times
+from . import lineup, times
 from .history import SECOND
+from .liveness import is_live
 from .records import End, Event, Run, Tick, Verdict
 from .runs import UNKNOWN
 from .session import HISTORY_S, Session
 from .standing import Standing, standing
 from .state import SessionState
 from .texts import cleaned, line
-from .view import View
+from .view import BackendView, View
 
 SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
@@ -73,6 +74,7 @@ class ReplaySource:
         self._view: View | None = None
         self._history_s = HISTORY_S
         self._timeline: tuple[int, Timeline] | None = None  # with the bytes that it was made of
+        self._backends: tuple[int, tuple[BackendView, ...]] | None = None  # likewise
 
     def close(self) -> None:
         self.session.close()
@@ -141,10 +143,15 @@ class ReplaySource:
         self._position = float(min(max(t, self.session.start), self.session.end))
 
     def follow(self) -> None:
-        """Go to the end and stay there while the recording grows."""
+        """Go to the end, and stay there while the recording grows."""
         self._advance()
-        self._following = self._playing = True
+        self._following = self._playing = self._growing()
         self._position = float(self.session.end)
+
+    def begin(self) -> None:
+        """Go to where there is something to be seen: a second after measuring first began, or the start where nothing was measured."""
+        first = next((t for t, run in self.session.runs if run.phase == "measure"), None)
+        self.seek(self.session.start if first is None else first + SECOND)
 
     def step(self, ticks: int) -> None:
         """Pause, and move by so many ticks."""
@@ -264,8 +271,17 @@ class ReplaySource:
             return self._view
         self._state = self._state_at(t, extent if at_end else None)
         self._shown, self._complete = t, extent if at_end else None
-        self._view = self._state.view(t, gaps=self.session.damaged, size=self.session.size)
+        alive = not (at_end and self._lost())
+        self._view = self._state.view(t, alive=alive, gaps=self.session.damaged, size=self.session.size)
         return self._view
+
+    def backends(self) -> tuple[BackendView, ...]:
+        """The backends of the whole recording, so that a digit means the same wherever the cursor stands."""
+        session = self.session
+        if self._backends is None or self._backends[0] != session.size:
+            found = lineup.of_recording((e for _, e in session.events), (r for _, r in session.runs))
+            self._backends = (session.size, found)
+        return self._backends[1]
 
     def _state_at(self, t: int, extent: tuple[int, int] | None) -> SessionState:
         """The state at `t`, from the present one where that is near; `extent` is (segments, frames of the last) if `t` is the end."""
@@ -296,8 +312,14 @@ class ReplaySource:
             self.session.refresh()
 
     def _growing(self) -> bool:
+        """Whether more may come."""
         end = self.session.parts[-1][0].end
         return not isinstance(end, End) or end.next is not None
+
+    def _lost(self) -> bool:
+        """Whether its engine ended without a word."""
+        segment = self.session.parts[-1][0]
+        return segment.end is None and not is_live(segment.path)
 
 
 def _event_mark(t: int, event: Event) -> Mark:

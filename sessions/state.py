@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from . import lineup
 from .history import HistoryRing, Row
 from .records import Clock, End, Event, Fault, Header, Key, Record, Run, Tick, Verdict
 from .runs import RunState, merged, same_configuration
@@ -151,8 +152,8 @@ class SessionState:
 
     def _event(self, event: Event) -> None:
         event = cleaned(msgspec.structs.replace(event, t=self._at(event.t)))
-        if event.kind == "backends" and isinstance(found := event.data.get("backends"), list):
-            self._backends = tuple(_backend(b) for b in found if isinstance(b, dict))
+        if (found := lineup.told(event)) is not None and (lineup.own(event) or not self._backends):
+            self._backends = found
         if event.data and len(msgspec.json.encode(event.data)) > _DATA_LIMIT:
             event = msgspec.structs.replace(event, data={})
         self._events.append(event)
@@ -272,12 +273,3 @@ def _since_request(run: RunState | None, now: int) -> float | None:
         return None
     last = run.last if run.last is not None else run.start
     return None if last is None else max(now - last, 0) / 1e9
-
-
-def _backend(probe: dict[str, Any]) -> BackendView:
-    """One element of a `backends` event."""
-    texts = {
-        name: str(probe.get(name) or "") for name in ("name", "short", "reason", "fix", "version", "device")
-    }
-    usable = probe.get("usable")
-    return BackendView(usable=usable if isinstance(usable, bool) else None, **texts)

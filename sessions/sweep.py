@@ -5,7 +5,6 @@ Its course is in the log as events of kind `sweep`, from which both a screen and
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.host import facts
 from ..telemetry.nvml import Nvml
-from . import pareto, store, texts, units
+from . import store, texts, units
 from .expected import Expected, Taken, machine, rate_of
 from .places import runtime_directory
 from .plan import Plan, Task
@@ -130,45 +129,6 @@ class Course:
         left = self.left()
         about = f", about {units.duration(round(left))} left" if left else ""
         return f"{self.done} of {len(self.tasks)} runs done{about}"
-
-
-NAMED = 4
-"""So many results of the front are named in a sentence."""
-
-_FACTS = ("model", "precision", "batch", "data_path", "load")
-
-
-def summary(results: Sequence[Result]) -> str:
-    """What a sweep found: `6 measured, 1 unavailable; best: torch-eager batch 1 (0.91 ms, 1 095/s), torch-eager batch 32 (…)`.
-
-    Best are those on the Pareto front of p50 against throughput, the fastest answer first; results are named by what they differ in.
-    """
-    counts = collections.Counter("measured" if r["status"] == "ok" else str(r["status"]) for r in results)
-    words = [
-        f"{counts[status]} {status}"
-        for status in ("measured", "fallback", "unavailable", "failed")
-        if counts[status]
-    ]
-    front = [r for r in pareto.marked(results) if r["pareto"]]
-    if not pareto.contested(results):
-        return ", ".join(words)
-    front.sort(key=lambda r: r["latency_ms"]["p50"])
-    facts = [name for name in _FACTS if len({r[name] for r in results}) > 1]
-    named = [
-        f"{_name(r, facts)} ({units.milliseconds(r['latency_ms']['p50'])} ms, {units.rate(r['throughput'])}/s)"
-        for r in front
-    ]
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return f"{', '.join(words)}; best: {', '.join(named[:NAMED])}{more}"
-
-
-def _name(result: Result, facts: Sequence[str]) -> str:
-    values = [
-        f"batch {result[name]}" if name == "batch" else str(result[name])
-        for name in facts
-        if result[name] is not None
-    ]
-    return " ".join([result["backend"], *values])
 
 
 def _between(entered: Mapping[str, float], begin: str, end: str) -> float | None:

@@ -8,14 +8,14 @@ from typing import Any
 
 from ..backends.errors import MeasureError
 from ..telemetry.host import facts
-from . import units
+from . import pareto, units
 from .engine import Engine
 from .expected import Expected, earlier, learn_from
 from .plan import Task, describe
 from .results import Result
 from .runner import Runner
 from .session import Session
-from .sweep import KIND, Course, digest, summary
+from .sweep import KIND, Course, digest
 
 DURATION_S = 10.0
 """Measured time of each configuration, where the viewer does not say."""
@@ -98,7 +98,7 @@ class Sweeping:
         course.end(result, loaded=loaded)
         self._results.append(result)
         over = course.present is None
-        text = f"the sweep is done: {summary(self._results)}" if over else course.text()
+        text = f"the sweep is done: {pareto.summary(self._results)}" if over else course.text()
         self._engine.say(KIND, text, ended=result["run"], over=over, **course.data())
         if over:
             self._course = None
@@ -110,6 +110,6 @@ class Sweeping:
             return False
         text = f"the sweep ended after {course.done} of {len(course.tasks)} runs: {why}"
         if self._results:
-            text += f"; {summary(self._results)}"
+            text += f"; {pareto.summary(self._results)}"
         self._engine.say(KIND, text, level="warn", over=True, **course.data())
         return True

@@ -81,8 +81,16 @@ def _less(situation: Situation) -> str:
     return "the batch is 1 already" if (situation.base.batch or 1) <= 1 else ""
 
 
+def _chosen(situation: Situation) -> str:
+    """Why a key that depends on the backend cannot be pressed yet."""
+    backend = situation.base.backend if situation.base is not None else ""
+    return "" if backend else "the backend is not chosen yet"
+
+
 def _precision(situation: Situation) -> str:
     if problem := _needs_model(situation):
+        return problem
+    if problem := _chosen(situation):
         return problem
     if len(situation.precisions) < 2:
         only = situation.precisions[0] if situation.precisions else "its own precision"
@@ -91,7 +99,7 @@ def _precision(situation: Situation) -> str:
 
 
 def _data_path(situation: Situation) -> str:
-    if problem := _needs_model(situation):
+    if problem := _needs_model(situation) or _chosen(situation):
         return problem
     return "" if len(situation.data_paths) > 1 else "on the CPU there is one data path: pageable"
 

@@ -165,6 +165,7 @@ class InfertopApp(App[int], inherit_bindings=False):
             live=self.port.live,
             cursor=playback.cursor(replay) if replay is not None else None,
             failure=self.failure,
+            awaited=self.control.awaited(self.view),
         )
         self.dashboard.show(scene, self.overlay)
 

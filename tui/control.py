@@ -42,7 +42,11 @@ class Control:
         """What a change starts from: what was asked for last, so that keys pressed quickly add up; else what runs."""
         if self._asked is not None:
             return self._asked
-        return view.run.configuration if view.run is not None else None
+        return view.run.configuration if view.run is not None else self._port.asked
+
+    def awaited(self, view: View) -> Configuration | None:
+        """What was asked for, as long as there is no run at all."""
+        return self._base(view) if view.run is None and self._port.live else None
 
     def watch(self, view: View) -> None:
         """Take note of a new picture: what was asked for has arrived, or was refused."""

@@ -10,9 +10,9 @@ from ..sessions.view import RunView, View
 from .naming import model_name
 from .render.cells import clean
 from .render.numbers import UNKNOWN, count, duration, number
-from .standing import MARKS, discounted, every, measured
+from .standing import MARKS, Ranking, discounted, every, last, measured, ranking
 
-_RUNS = 8  # the last runs that are listed
+_RUNS = 8  # runs that are listed: the last ones, and the best
 
 
 def farewell(view: View, replay: Sequence[str] = ()) -> str:
@@ -20,7 +20,8 @@ def farewell(view: View, replay: Sequence[str] = ()) -> str:
     runs = measured(every(view.runs, view.run))
     lines: list[str] = []
     if runs:
-        rows = [_row(view, run) for run in runs[-_RUNS:]]
+        found = ranking(runs)
+        rows = [(*_row(run), _mark(run, found)) for run in last(runs, found, _RUNS)]
         heads = ("backend", "model", "prec", "batch", "n", "p50", "p99", "samples/s", "")
         widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
         left = (0, 1, 2, len(heads) - 1)
@@ -34,14 +35,14 @@ def farewell(view: View, replay: Sequence[str] = ()) -> str:
     if view.header is not None and view.header.recording and replay:
         again = shlex.join(["infertop", "replay", *replay])
         lines.append(f"session {clean(view.header.session)}: {clean(again)}")
-    last = runs[-1] if runs else view.run
-    if last is not None and last.configuration.backend:
+    newest = runs[-1] if runs else view.run
+    if newest is not None and newest.configuration.backend:
         recorded = view.header.command if view.header is not None else ()
-        lines.append(f"the same without the screen: {clean(command(last.configuration, recorded))}")
+        lines.append(f"the same without the screen: {clean(command(newest.configuration, recorded))}")
     return "\n".join(lines)
 
 
-def _row(view: View, run: RunView) -> tuple[str, ...]:
+def _row(run: RunView) -> tuple[str, ...]:
     c = run.configuration
     assert run.latency is not None
     known = {q.q: q.value for q in run.latency.quantiles}
@@ -56,5 +57,12 @@ def _row(view: View, run: RunView) -> tuple[str, ...]:
         count(run.requests),
         *times,
         number(run.throughput),
-        MARKS.get(discounted(run), ""),
+    )
+
+
+def _mark(run: RunView, found: Ranking) -> str:
+    """Which of several is the best, and which take part in no comparison."""
+    best = found.leader(run)
+    return MARKS.get(
+        discounted(run), "best" if found.contested and best is not None and best.run == run.run else ""
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backends.configuration import Configuration
+from ..sessions.lineup import SHORT
 from ..sessions.view import BackendView, View
 from .render.cells import clean
 
@@ -10,7 +11,7 @@ from .render.cells import clean
 def short_backend(view: View, configuration: Configuration) -> str:
     """The backend's short name, with the environment where another interpreter runs it."""
     found: BackendView | None = next((b for b in view.backends if b.name == configuration.backend), None)
-    name = found.short if found is not None else configuration.backend
+    name = found.short if found is not None else SHORT.get(configuration.backend, configuration.backend)
     return clean(f"{name}@{configuration.environment}" if configuration.environment else name)
 
 

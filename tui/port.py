@@ -68,6 +68,10 @@ class SessionPort(Protocol):
     @property
     def replay(self) -> Replay | None: ...
     @property
+    def asked(self) -> Configuration | None:
+        """What the session was started to measure; a backend or device of "" is left to the engine."""
+
+    @property
     def replay_words(self) -> tuple[str, ...]:
         """What follows `infertop replay` to play this session once more; empty where it has not begun."""
 

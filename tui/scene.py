@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..backends.configuration import Configuration
 from ..sessions.replay import Timeline
 from ..sessions.view import RunView, View
 from .render.axis import Scale
@@ -44,6 +45,7 @@ class Scene:
     live: bool = True
     cursor: Cursor | None = None
     failure: Message | None = None  # the session could not be read
+    awaited: Configuration | None = None  # what was asked for, until there is a run
     gpu: str = ""  # the prefix of the GPU that was asked for, as "gpu1"; empty: the run's
     scales: Mapping[str, Scale] = field(default_factory=dict)  # by the name of the axis
 

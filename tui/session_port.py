@@ -90,6 +90,8 @@ class LivePort(_Choices):
             if settings is not None and settings.task is not None
             else None
         )
+        task = settings.task if settings is not None else None
+        self.asked: Configuration | None = None if task is None else task.configuration
         self._own = settings is not None
         self._stays = settings is not None and settings.stay
         self._following: Live | None = None
@@ -160,10 +162,12 @@ class ReplayPort(_Choices):
     """A recording."""
 
     live = False
+    asked: Configuration | None = None
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._source = _Recording(path)
+        self._source.begin()
         self.replay_words = replay_words(path)
         self.replay: Replay | None = self._source
 
@@ -184,12 +188,18 @@ class _Recording(ReplaySource):
     """The timeline is drawn with every paint: it is made anew only when the recording has grown."""
 
     _drawn: tuple[int, Timeline] | None = None
+    _polled: tuple[View, View] | None = (
+        None  # as the log has it, and with the backends of the whole recording
+    )
 
     def poll(self) -> View:
         # A graph shows a second a column.
         with contextlib.suppress(OSError):  # no terminal: what a seek brings by default
             self.need(os.get_terminal_size(sys.stderr.fileno()).columns)
-        return super().poll()
+        view = super().poll()
+        if self._polled is None or self._polled[0] is not view:
+            self._polled = (view, replace(view, backends=self.backends()))
+        return self._polled[1]
 
     def timeline(self) -> Timeline:
         end = self.session.end

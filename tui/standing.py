@@ -73,6 +73,16 @@ def ranking(runs: Iterable[RunView]) -> Ranking:
     return Ranking(best, frozenset(front), any(len(group) > 1 for group in groups.values()))
 
 
+def last(runs: Sequence[RunView], found: Ranking, room: int) -> Sequence[RunView]:
+    """The last runs that there is room for; the best, which they are compared with, stays in sight above them."""
+    room = max(1, room)
+    shown = runs[-room:]
+    best = found.leader(runs[-1])
+    if room > 1 and best is not None and all(run.run != best.run for run in shown):
+        return [best, *shown[1:]]
+    return shown
+
+
 def _point(run: RunView) -> pareto.Point | None:
     if run.latency is None or not run.latency.quantiles or run.throughput is None:
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions.frames import encode_frame
-from infertop.sessions.records import End, Verdict
+from infertop.sessions.records import End, Fault, Verdict
 from infertop.sessions.replay import ReplaySource
 from infertop.sessions.view import View
 from infertop.tests.sessions.synthetic import (
@@ -307,6 +307,73 @@ def test_following_stays_at_the_end_of_what_grows(tmp_path: Path, engine: Engine
     replay.pause()
     assert not replay.following
     replay.close()
+
+
+def test_the_end_of_what_has_ended_is_not_followed(played: tuple[ReplaySource, Hand], engine: Engine) -> None:
+    replay, _ = played
+    replay.follow()
+    assert replay.position == engine.t
+    assert not replay.following
+    assert not replay.playing
+    assert replay.poll().state == "ended"
+
+
+def test_a_recording_whose_engine_was_killed_is_lost_at_its_end(tmp_path: Path, engine: Engine) -> None:
+    path = write_segment(tmp_path / "s" / "0001.itlog.zst", engine.header, engine.batches[:60])
+    replay = ReplaySource(path.parent, Hand())
+    assert replay.poll().state == "live"
+    replay.follow()
+    assert replay.poll().state == "lost"
+    replay.close()
+
+
+def test_it_begins_where_there_is_something_to_be_seen(played: tuple[ReplaySource, Hand]) -> None:
+    replay, _ = played
+    replay.begin()
+    run = replay.poll().run
+    assert run is not None
+    assert (run.run, run.phase) == (1, "measure")
+    assert run.latency is not None
+
+
+def test_the_backends_of_a_recording_are_those_of_its_runs_where_no_probe_is_in_it(
+    played: tuple[ReplaySource, Hand],
+) -> None:
+    replay, _ = played
+    assert [(b.name, b.short, b.usable) for b in replay.backends()] == [
+        ("torch-eager", "torch", True),
+        ("onnxruntime-cpu", "ort-cpu", True),
+    ]
+    for backend in replay.backends():
+        replay.next_run(backend.name)
+
+
+def test_what_could_never_be_measured_says_why_and_a_probe_comes_first(tmp_path: Path) -> None:
+    missing = Engine()
+    missing.begin(configuration("tensorrt"))
+    missing.finish("unavailable", Fault("backend-missing", "libnvinfer is not here", "install it"))
+    missing.begin(configuration("own-plugin"))
+    probed = Engine()
+    probed.write(
+        event(
+            1,
+            "usable here",
+            data={"backends": [{"name": "x", "short": "y", "usable": True}]},
+            kind="backends",
+        )
+    )
+    for name, made in (("missing", missing), ("probed", probed)):
+        made.write_to(tmp_path / name / "0001.itlog.zst")
+    lineups = {}
+    for name in ("missing", "probed"):
+        replay = ReplaySource(tmp_path / name, Hand())
+        lineups[name] = [(b.name, b.short, b.usable, b.reason) for b in replay.backends()]
+        replay.close()
+    assert lineups["missing"] == [
+        ("tensorrt", "trt", False, "libnvinfer is not here"),
+        ("own-plugin", "own-plugin", None, ""),
+    ]
+    assert lineups["probed"] == [("x", "y", True, "")]
 
 
 def test_playing_goes_on_into_the_next_segment(tmp_path: Path) -> None:

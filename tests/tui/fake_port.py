@@ -30,6 +30,7 @@ class FakePort:
 
     live = True
     replay: Replay | None = None
+    asked: Configuration | None = None
     replay_words: tuple[str, ...] = ("2026-11-22-resnet18-a1b2",)
 
     def __init__(self, view: View | None = None, *, moving: bool = False) -> None:

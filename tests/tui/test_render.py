@@ -181,6 +181,12 @@ def test_wrap_breaks_at_blanks_and_cuts_what_has_none() -> None:
     assert wrap("abcdefghij", 4) == ["abcd", "efgh", "ij"]
 
 
+def test_a_number_is_not_broken_where_its_digits_are_grouped() -> None:
+    assert wrap("reaches 1 095/s", 10) == ["reaches", "1 095/s"]
+    assert wrap("in 12 3456 ways", 9) == ["in 12", "3456 ways"]
+    assert wrap("  ", 9) == []
+
+
 @pytest.mark.parametrize("glyphs", [BRAILLE, ASCII])
 def test_a_box_is_exactly_its_size(glyphs: Glyphs) -> None:
     drawn = box(

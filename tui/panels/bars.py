@@ -17,10 +17,11 @@ def header(scene: Scene, width: int) -> Row:
     room = width - length(state) - 1
     name: Row = ((" infertop ", "head-one"), (" ", "head"))
     run = view.run
-    if run is None:
+    configuration = run.configuration if run is not None else scene.awaited
+    if configuration is None:
         name = (*name, ("no model", "head-dim"))
     else:
-        parts = facts(run.configuration)
+        parts = facts(configuration)
         name = (*name, (parts[0], "head-strong"))
         for part in parts[1:]:
             if length(name) + 3 + len(part) > room:
@@ -59,6 +60,8 @@ def _state(scene: Scene) -> Row:
     if cursor is not None:
         glyph = "●" if cursor.following else "▶" if cursor.playing else "‖"
         what = "following" if cursor.following else f"{cursor.speed:g}×" if cursor.playing else "paused"
+        if view.state in ("ended", "lost") and not cursor.playing:
+            glyph, what = "■", f"at its end, {view.state}" if view.state == "lost" else "at its end"
         return (*out, (f"{glyph} replay {what} ", "head-strong"), (f" {clock(view.unix)} ", "head"))
     if view.state == "waiting":
         return (*out, ("starting ", "head-dim"))

@@ -38,18 +38,51 @@ def diagnosis(scene: Scene, run: RunView, width: int) -> list[Row]:
     return [fit(_head(clean(found.kind).upper(), found.text), width), spread(row, right, width)]
 
 
+def held_back(scene: Scene, run: RunView, width: int) -> Row:
+    """In one row what had held a run back that is over, and what to do about it; empty where no verdict stood."""
+    if run.fallback:
+        return fit((("   ▲ FALLBACK", "two-strong"), (f"  {clean(run.fallback)}", "text")), width)
+    found = run.verdict or _longest(run)
+    if found is None:
+        return EMPTY
+    remedy, _ = _remedy(scene, found, over=True)
+    row: Row = (
+        ("   ▲ ", "two"),
+        (clean(found.kind).upper(), "two-strong"),
+        (f"  {clean(found.text)}", "text"),
+    )
+    if length(row) + length(remedy) > width:  # the sentence is cut before the advice
+        row = fit(row, max(20, width - length(remedy)))
+    return fit((*row, *remedy), width)
+
+
+def _longest(run: RunView) -> Verdict | None:
+    """The verdict that stood longest, as the run's result holds it: a reader that came late has seen no other."""
+    verdicts = (run.result or {}).get("verdicts")
+    first = verdicts[0] if isinstance(verdicts, list) and verdicts else None
+    if not isinstance(first, Mapping) or not first.get("kind"):
+        return None
+    advice = first.get("advice")
+    text, confidence = str(first.get("text") or ""), first.get("confidence")
+    known = float(confidence) if isinstance(confidence, int | float) else 0.0
+    return Verdict(
+        t=0, run=run.run, kind=str(first["kind"]), confidence=known, text=text,
+        advice=dict(advice) if isinstance(advice, Mapping) else None,
+    )  # fmt: skip
+
+
 def _head(word: str, text: str) -> Row:
     return ((" ▲ ", "two-strong"), (word, "two-strong"), (f"  {clean(text)}", "text"))
 
 
-def _remedy(scene: Scene, found: Verdict) -> tuple[Row, str]:
-    """The advice behind its key, and the action that it asks for."""
+def _remedy(scene: Scene, found: Verdict, *, over: bool = False) -> tuple[Row, str]:
+    """The advice behind its key, and the action that it asks for. What is `over` cannot be put to the proof."""
     advice = found.advice or {}
     text, action = clean(str(advice.get("text") or "")), str(advice.get("action") or "")
     if not text:
         return ((("   ", "dim"),), "")
     key = key_of(scene, found)
-    if action and not key and scene.live:
+    if action and not key and scene.live and not over:
         key = "Enter"  # no key of its own: proving it tries it
         action = ""
     return (

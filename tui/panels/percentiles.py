@@ -187,16 +187,21 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
         return []
     old, new = before.latency.quantiles[0], run.latency.quantiles[0]
     old_unit = unit_for(old.value)
-    row: Row = (("before: ", "dim"), (compared(scene) + " ", "text"), *_discount(before))
-    row = (*row, (duration(old.value, old_unit, name=old_unit != unit), "text"))
     text, sure = sure_change(known(new), known(old))
-    row = (
-        *row,
-        (" → now ", "dim"),
-        *_discount(run),
-        (duration(new.value, unit), "strong"),
-        (f", {text}{', no sure change' if sure is False else ''}", "two"),
-    )
+    row: Row = EMPTY
+    for heading, arrow in (("before: ", " → now "), ("", " → ")):  # as short as it must be
+        row = (
+            (heading, "dim"),
+            (compared(scene) + " ", "text"),
+            *_discount(before),
+            (duration(old.value, old_unit, name=old_unit != unit), "text"),
+            (arrow, "dim"),
+            *_discount(run),
+            (duration(new.value, unit), "strong"),
+            (f", {text}{', no sure change' if sure is False else ''}", "two"),
+        )
+        if length(row) <= width:
+            break
     if before.throughput and run.throughput:
         tail: Row = ((f"  {number(before.throughput)} → {number(run.throughput)}/s", "dim"),)
         if length(row) + length(tail) <= width:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ...sessions.view import RunView
 from ..naming import model_name, short_backend
@@ -10,7 +10,7 @@ from ..render.cells import EMPTY, Row, clean
 from ..render.numbers import UNKNOWN, Unit, change, number, unit_for
 from ..render.table import Cell, Column, table
 from ..scene import Panel, Scene
-from ..standing import MARKS, Ranking, discounted, every, ranking, unavailable
+from ..standing import MARKS, Ranking, discounted, every, last, ranking, unavailable
 from .states import said
 
 VARYING: tuple[tuple[str, Callable[[RunView], str]], ...] = (
@@ -57,7 +57,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     )  # fmt: skip
     varying = [(name, of) for name, of in VARYING if len({of(run) for run in runs}) > 1]
     extra = [(column, of) for column, of in _EXTRA if any(of(run) for run in runs)]
-    columns = [
+    named = [
         Column("#"),
         *([Column("", style="one")] if found.contested else []),
         Column("backend", right=False, flexible=True),
@@ -67,11 +67,10 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         Column("p99"),
         Column("samples/s", style="strong"),
         Column("to best"),
-        *(column for column, _ in extra),
-        Column("n", style="dim"),
     ]
+    columns = [*named, *(column for column, _ in extra), Column("n", style="dim")]
     rows: list[list[Cell]] = []
-    for run in _shown(runs, found, height - 1):
+    for run in last(runs, found, height - 1):
         c = run.configuration
         present = scene.view.run is not None and run.run == scene.view.run.run
         row: list[Cell] = [str(run.run)]
@@ -82,17 +81,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         row += _numbers(run, unit, found)
         row += [of(run) for _, of in extra]
         rows.append([*row, number(run.requests) if run.latency is not None else ""])
-    return table(columns, rows, width)
-
-
-def _shown(runs: Sequence[RunView], found: Ranking, room: int) -> Sequence[RunView]:
-    """The last runs that there is room for; what they are compared with stays in sight above them."""
-    room = max(1, room)
-    last = runs[-room:]
-    best = found.leader(runs[-1])
-    if room > 1 and best is not None and all(run.run != best.run for run in last):
-        return [best, *last[1:]]
-    return last
+    return table(columns, rows, width, keep=len(named))
 
 
 def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..render.cells import EMPTY, Row, clean, wrap
+from ..render.cells import EMPTY, Row, clean, fit, length, wrap
 from ..scene import Scene
 
 PHASE_WORDS = {
@@ -26,11 +26,31 @@ def said(text: str, width: int, height: int, style: str = "dim") -> list[Row]:
     return [EMPTY] * above + [((line, style),) for line in lines]
 
 
+def sentence(
+    head: Row, text: str, fix: str, width: int, style: str = "text", fix_style: str = "dim"
+) -> list[Row]:
+    """Two rows of the verdict's place: a sentence behind its head, then what to do; a long sentence goes on in the second row."""
+    text, fix = clean(text), clean(fix)
+    first, *rest = wrap(text, width - length(head)) or [""]
+    more = " ".join(rest)
+    second: Row = EMPTY
+    if more or fix:
+        second = ((f"   {more} " if more else "   ", style), (f"→ {fix}" if fix else "", fix_style))
+    return [fit((*head, (first, style)), width), fit(second, width)]
+
+
+def headed(glyph_and_word: str, look: str) -> Row:
+    """The head of such a sentence."""
+    return ((" ", "text"), (glyph_and_word, look), ("  ", "text"))
+
+
 def waiting_for(scene: Scene) -> str:
     """Why there are no values of a run yet."""
     view = scene.view
     if view.state == "waiting":
         return "waiting for the session"
+    if view.run is None and scene.awaited is not None:
+        return "starting"
     if view.run is None:
         return (
             "nothing has been measured yet: m chooses a model"

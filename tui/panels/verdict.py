@@ -6,12 +6,13 @@ from ...sessions.runs import same_configuration
 from ...sessions.view import RunView, View
 from ..jobs import Job, going, outcome, stopped
 from ..naming import differences, facts, short_backend
-from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
+from ..render.cells import EMPTY, Row, clean, fit, spread
 from ..render.meter import meter
 from ..render.numbers import count, number, seconds, span
 from ..scene import Message, Scene, baseline, shown_run
+from . import endings
 from .diagnosis import diagnosis, key_for, pressing
-from .states import PHASE_WORDS
+from .states import PHASE_WORDS, headed, sentence
 
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
@@ -33,8 +34,8 @@ def verdict(scene: Scene, width: int) -> list[Row]:
         return _message(scene.failure, width)
     view, run = scene.view, scene.view.run
     if view.state == "lost":
-        return _lines(
-            ("✕ ENGINE LOST", "bad"),
+        return sentence(
+            headed("✕ ENGINE LOST", "bad"),
             "the engine ended without a word; all that it had written is here",
             "q leaves; infertop starts a new session" if scene.live else "",
             width,
@@ -49,47 +50,47 @@ def verdict(scene: Scene, width: int) -> list[Row]:
             return _swept(scene, job, run, width)
         return _going(scene, job, run, width)
     if run is not None and view.state == "live" and stopped(view, run):
-        return _stopped(scene, run, width)
-    if (failed := just_failed(view)) is not None and run is not None:
-        assert failed.error is not None
-        more = "o: its output" if failed.error.detail else ""
-        on = f"{short_backend(view, run.configuration)} carries on"
-        text = f"{short_backend(view, failed.configuration)}: {failed.error.message}"
-        return _lines(
-            ("✕ FAILED", "bad"),
-            text,
-            " · ".join(part for part in (failed.error.fix, more, on) if part),
-            width,
-        )
-    if run is not None and run.error is not None:
-        name = short_backend(view, run.configuration)
-        more = "o: its output" if run.error.detail else ""
-        fix = " · ".join(part for part in (run.error.fix, more) if part)
-        return _lines(("✕ FAILED", "bad"), f"{name}: {run.error.message}", fix, width)
+        return endings.stopped_by_hand(scene, run, width)
+    if run is not None and (failed := just_failed(view)) is not None:
+        return endings.stood_in_for(scene, failed, run, width)
+    if run is not None and run.error is not None and view.state != "ended":
+        return endings.failed(scene, run, width)
     if (found := outcome(view)) is not None and view.state == "live":
         return _outcome(scene, found, width)
-    if run is None:
-        if view.state == "waiting":
-            return _lines(("○ STARTING", "one-strong"), "the engine is starting", "", width)
-        return _lines(
-            ("○ IDLE", "one-strong"), "no model is loaded", "m chooses one" if scene.live else "", width
-        )
-    if run.phase not in ("measure", "end"):
-        return _phase(scene, run, width)
     if view.state == "ended":
-        return _lines(("■ ENDED", "one-strong"), _result(run), "the session was closed in order", width)
+        return endings.ended(scene, width)
+    if run is None:
+        return _nothing_yet(scene, width)
     if run.phase == "end":
-        again = "r or x measures it again, a digit another backend" if scene.live else ""
-        return _lines(("■ DONE", "one-strong"), _result(run), again, width)
+        return endings.done(scene, run, width)
+    if run.phase != "measure":
+        return _phase(scene, run, width)
     if view.verdict is not None or run.fallback:
         return diagnosis(scene, run, width)
     return _measuring(scene, run, width)
 
 
+def _nothing_yet(scene: Scene, width: int) -> list[Row]:
+    """Before the first run: what was asked for is on its way, or nothing was."""
+    view = scene.view
+    if scene.awaited is not None:
+        c = scene.awaited
+        name = [short_backend(view, c)] if c.backend else []
+        what = " · ".join([*facts(c)[:1], *name, *facts(c)[1:]])
+        doing = (
+            "the engine is starting" if view.state == "waiting" else "looking which backends this machine has"
+        )
+        return sentence(headed("◌ STARTING", "two-strong"), what, doing, width)
+    if view.state == "waiting":
+        return sentence(headed("◌ STARTING", "two-strong"), "the engine is starting", "", width)
+    fix = "m chooses one" if scene.live else ""
+    return sentence(headed("○ IDLE", "one-strong"), "no model is loaded", fix, width)
+
+
 def just_failed(view: View) -> RunView | None:
-    """The run that failed and in whose place the present one carries on; forgotten once that has been measured for a while."""
+    """The run that failed and in whose place the present one carries on; forgotten once that has been measured for a while, or has ended."""
     run = view.run
-    if run is None or not view.runs or run.error is not None or run.measured_s > _REMEMBERED_S:
+    if view.state != "live" or run is None or run.phase == "end" or run.measured_s > _REMEMBERED_S:
         return None
     last = next((r for r in reversed(view.runs) if r.run < run.run), None)
     if last is None or last.run != run.run - 1 or last.error is None or last.error.kind == "stopped":
@@ -98,40 +99,10 @@ def just_failed(view: View) -> RunView | None:
     return None if same_configuration(last.configuration, run.configuration) else last
 
 
-def _lines(head: tuple[str, str], text: str, second: str, width: int) -> list[Row]:
-    return _said(((" ", "text"), head, ("  ", "text")), text, second, width, "text", "dim")
-
-
 def _message(message: Message, width: int) -> list[Row]:
     heads = {"info": ("·", "one-strong"), "warn": ("▲", "two-strong"), "error": ("✕", "bad")}
     head: Row = ((" ", "text"), heads[message.level], (" ", "text"))
-    return _said(head, message.text, message.fix, width, "strong", "text")
-
-
-def _said(head: Row, text: str, fix: str, width: int, style: str, fix_style: str) -> list[Row]:
-    """A sentence behind its head, then what to do; a long sentence goes on in the second row."""
-    text, fix = clean(text), clean(fix)
-    first, *rest = wrap(text, width - length(head)) or [""]
-    more = " ".join(rest)
-    second: Row = EMPTY
-    if more or fix:
-        second = ((f"   {more} " if more else "   ", style), (f"→ {fix}" if fix else "", fix_style))
-    return [fit((*head, (first, style)), width), fit(second, width)]
-
-
-def _result(run: RunView) -> str:
-    if run.throughput is None:
-        return "no measured requests"
-    return f"{number(run.throughput)} samples/s over {span(run.measured_s)}, n {count(run.requests)}"
-
-
-def _stopped(scene: Scene, run: RunView, width: int) -> list[Row]:
-    """That nothing is measured because a person wanted it so, and the way back."""
-    head: Row = ((" ■ STOPPED", "two-strong"),)
-    if scene.live:
-        head = (*head, (" · ", "dim"), ("r", "key"), (" or ", "dim"), ("x", "key"), (" starts again", "dim"))
-    done = run.error.message if run.error is not None else _result(run)
-    return [fit(head, width), fit(((f"   {clean(done)}", "text"),), width)]
+    return sentence(head, message.text, message.fix, width, "strong", "text")
 
 
 def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]:
@@ -173,7 +144,7 @@ def _outcome(scene: Scene, job: Job, width: int) -> list[Row]:
         fix = f"{key} takes it"
     word = "PROOF" if job.kind == "proof" else "SWEEP"
     look = "one-strong" if job.well else "two-strong"
-    return _said(((f" ◆ {word}  ", look),), job.text, fix, width, "text", "dim")
+    return sentence(((f" ◆ {word}  ", look),), job.text, fix, width)
 
 
 def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
@@ -205,9 +176,9 @@ def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
 
 
 def _steps(scene: Scene, run: RunView) -> Row:
-    """The phases in order: done, present, to come. `export` and `build` stand there only while they last."""
+    """The phases in order: done, present, to come. `export`, `build` and `check` stand there only while they last."""
     steps = list(_STEPS)
-    if run.phase in ("export", "build"):
+    if run.phase in ("export", "build", "check"):
         steps.insert(1 if run.phase == "export" else 2, run.phase)
     at = steps.index(run.phase) if run.phase in steps else -1
     row: Row = (("   ", "text"),)

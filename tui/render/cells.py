@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -162,11 +163,14 @@ def words(parts: Iterable[Row], separator: Row, width: int) -> Row:
     return out
 
 
+_BLANKS = re.compile(r"(?<!\d)\s+|\s+(?!\d{3}(?!\d))|(?<=\d)\s\s+")
+
+
 def wrap(text: str, width: int) -> list[str]:
-    """Text in lines of at most `width` cells, broken at blanks; a longer word is cut into pieces."""
+    """Text in lines of at most `width` cells, broken at blanks but those within a number (`8 779`); a longer word is cut into pieces."""
     lines: list[str] = []
     line = ""
-    for word in text.split():
+    for word in _BLANKS.split(text.strip()):
         while cell_len(word) > width:
             piece = set_cell_size(word, width)
             if line:

@@ -23,8 +23,17 @@ class Column:
 Cell = str | tuple[str, str]
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int, gap: int = 2) -> list[Row]:
-    """A heading and the rows, each at most `width` cells. A cell is a text, or (text, style)."""
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    width: int,
+    gap: int = 2,
+    keep: int | None = None,
+) -> list[Row]:
+    """A heading and the rows, each at most `width` cells. A cell is a text, or (text, style).
+
+    Columns behind the first `keep` are left out before a flexible one is cut, which comes before others are left out.
+    """
     texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
     widths = [max([cell_len(c.title), *(cell_len(row[i]) for row in texts)]) for i, c in enumerate(columns)]
     shown = len(columns)
@@ -32,7 +41,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int,
     def total() -> int:
         return sum(widths[:shown]) + gap * (shown - 1)
 
-    for i, column in enumerate(columns):
+    while keep is not None and shown > keep and total() > width:
+        shown -= 1
+    for i, column in enumerate(columns[:shown]):
         if column.flexible and total() > width:
             widths[i] = max(8, widths[i] - (total() - width))
     while shown > 1 and total() > width:

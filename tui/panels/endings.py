@@ -1,0 +1,88 @@
+"""The verdict's two lines once a run is over: stopped, failed, done, or the whole session ended, with what had held the run back."""
+
+from __future__ import annotations
+
+from ...sessions import pareto
+from ...sessions.results import blank_result
+from ...sessions.view import RunView, View
+from ..naming import short_backend
+from ..render.cells import EMPTY, Row, clean, fit, length, spread
+from ..render.numbers import count, number, span
+from ..scene import Scene
+from ..standing import discounted, every, measured, unavailable
+from .diagnosis import held_back
+from .states import headed, sentence
+
+
+def result(run: RunView) -> str:
+    """What came out of a run, in a few words."""
+    if run.throughput is None:
+        return "no measured requests"
+    return f"{number(run.throughput)} samples/s over {span(run.measured_s)}, n {count(run.requests)}"
+
+
+def stopped_by_hand(scene: Scene, run: RunView, width: int) -> list[Row]:
+    """That nothing is measured because a person wanted it so, and the way back."""
+    head: Row = ((" ■ STOPPED", "two-strong"),)
+    if scene.live:
+        head = (*head, (" · ", "dim"), ("r", "key"), (" or ", "dim"), ("x", "key"), (" starts again", "dim"))
+    if run.error is not None:
+        return [fit(head, width), fit(((f"   {clean(run.error.message)}", "text"),), width)]
+    if back := held_back(scene, run, width):
+        return [spread(head, ((f"{result(run)} ", "text"),), width), back]
+    return [fit(head, width), fit(((f"   {result(run)}", "text"),), width)]
+
+
+def failed(scene: Scene, run: RunView, width: int, also: str = "") -> list[Row]:
+    """A run that failed, or that cannot be had here, and what to do."""
+    assert run.error is not None
+    head = headed("○ UNAVAILABLE", "two-strong") if unavailable(run) else headed("✕ FAILED", "bad")
+    more = "o: its output" if run.error.detail else ""
+    fix = " · ".join(part for part in (run.error.fix, more, also) if part)
+    return sentence(head, f"{short_backend(scene.view, run.configuration)}: {run.error.message}", fix, width)
+
+
+def stood_in_for(scene: Scene, run: RunView, present: RunView, width: int) -> list[Row]:
+    """The same while another configuration goes on in its place."""
+    return failed(scene, run, width, f"{short_backend(scene.view, present.configuration)} carries on")
+
+
+def done(scene: Scene, run: RunView, width: int) -> list[Row]:
+    """A run that was measured to its end."""
+    again = "r or x measures it again, a digit another backend" if scene.live else ""
+    head = (*headed("■ DONE", "one-strong"), (result(run), "text"))
+    back = held_back(scene, run, width)
+    if not back:
+        return sentence(headed("■ DONE", "one-strong"), result(run), again, width)
+    right: Row = ((f"{again} ", "dim"),) if length(head) + len(again) + 2 <= width else EMPTY
+    return [spread(head, right, width), back]
+
+
+def ended(scene: Scene, width: int) -> list[Row]:
+    """A session that was closed: the best of its runs, or its only one with what held it back."""
+    view, run = scene.view, scene.view.run
+    runs = [r for r in every(view.runs, run) if r.phase == "end"]
+    head = headed("■ ENDED", "one-strong")
+    if len(runs) > 1 and measured(runs):
+        rows = sentence(head, pareto.summary([_result(view, r) for r in runs]), "", width)
+        back = held_back(scene, run, width) if run is not None else EMPTY
+        return [rows[0], back] if back and not "".join(text for text, _ in rows[1]).strip() else rows
+    if run is not None and run.error is not None:
+        return failed(scene, run, width)
+    if run is None:
+        return sentence(head, "nothing was measured", "", width)
+    return [fit((*head, (result(run), "text")), width), held_back(scene, run, width) or fit(EMPTY, width)]
+
+
+def _result(view: View, run: RunView) -> pareto.Result:
+    """A run's result, its backend by its short name; a field that an older version did not write is there, and unknown."""
+    c = run.configuration
+    blank = blank_result(c, "unavailable" if unavailable(run) else "failed" if run.latency is None else None)
+    known = {name: value for name, value in (run.result or {}).items() if name in blank}
+    why = discounted(run)
+    known["status"] = "fallback" if why == "fallback" else known.get("status", blank["status"])
+    known["latency_ms"] = (
+        {"p50": run.latency.quantiles[0].value / 1e6} if run.latency and run.latency.quantiles else {}
+    )
+    known["throughput"], known["agreement"] = run.throughput, run.agreement
+    return {**blank, **known, "backend": short_backend(view, c)}
