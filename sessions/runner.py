@@ -185,7 +185,7 @@ class Runner:
         note = ""
         if self._resident:
             took = units.duration(time.monotonic() - self._since)
-            note = f"ready in {took}, its worker was loaded already"
+            note = f"kept loaded, ready in {took}"
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
             placement=message["placement"], fallback=(message["fallback"] or {}).get("message"), libraries=message["libraries"],
@@ -194,7 +194,7 @@ class Runner:
             runtime=message["runtime"], control=message["control"], agreement=message.get("agreement"), note=note,
         )  # fmt: skip
         if note:
-            text = f"{self.facts.configuration.label} {note}"
+            text = f"{self.facts.configuration.label} was {note}"
             self._emit(Event(t=self._now(), kind="worker", text=text, run=self.run))
         self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}

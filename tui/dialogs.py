@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backends.errors import MeasureError
@@ -15,7 +15,8 @@ from .overlays import Choice, Pager, Picker
 from .render.cells import clean
 from .render.numbers import duration, number, span
 from .scene import Message, shown_run
-from .sweeps import Scope, scopes
+from .sweeps import Scope, Sweepable
+from .toggles import Toggle, Toggles
 
 if TYPE_CHECKING:
     from .app import InfertopApp
@@ -158,46 +159,51 @@ def choose_run(app: InfertopApp) -> None:
 
 def choose_sweep(app: InfertopApp) -> None:
     """What to measure one after another; the engine then says how long it takes, and that is asked about."""
-    found = {scope.id: scope for scope in scopes(app.situation(), app.port)}
-    if not found:
-        app.say(Message("there is one configuration alone to measure here", "b and m change it", "warn"))
-        return
+    found = Sweepable(app.situation(), app.port)
+    toggles = [
+        (axis.name, [Toggle(value, text, value in axis.first) for value, text in axis.values])
+        for axis in found.axes
+    ]
 
-    def choose(name: str) -> bool:
+    def choose(chosen: Mapping[str, Sequence[str]]) -> None:
+        scope = found.scope(chosen)
+        if len(scope.configurations) < 2:
+            picker.problem = "a sweep needs two configurations at least"
+            return
         picker.busy = "asking how long it takes"
 
         def answer(level: str, text: str, data: Mapping[str, Any]) -> None:
             picker.busy = ""
             if level != "info":
-                picker.problem = (text, "")
+                picker.problem = text
             elif app.overlay is picker:
-                app.overlay = confirm_sweep(app, found[name], data)
+                app.overlay = confirm_sweep(app, scope, data)
             app.paint()
 
-        app.control.sweep(found[name].configurations, answer, dry=True)
-        return False
+        app.control.sweep(scope.configurations, answer, dry=True)
 
-    lines = [Choice(s.id, s.text, f"{len(s.configurations)}: {_names(app, s)}") for s in found.values()]
-    picker = Picker("sweep: what to measure, the rest as it is now", lines, choose)
+    def summary(chosen: Mapping[str, Sequence[str]]) -> list[str]:
+        scope = found.scope(chosen)
+        count = len(scope.configurations)
+        lines = [f"{count} configuration{'s' * (count != 1)}, the rest as it is now; outputs are compared"]
+        return lines + [f"left out: {', '.join(scope.left_out)}"] * bool(scope.left_out)
+
+    picker = Toggles("sweep: what to measure", toggles, choose, summary)
     app.open(picker)
-
-
-def _names(app: InfertopApp, scope: Scope) -> str:
-    """What varies in a sweep, in few words."""
-    found = {
-        "batches": [f"batch {c.batch}" for c in scope.configurations],
-        "paths": [c.data_path for c in scope.configurations],
-    }.get(scope.id, [short_backend(app.view, c) for c in scope.configurations])
-    return ", ".join(dict.fromkeys(found))
 
 
 def confirm_sweep(app: InfertopApp, scope: Scope, data: Mapping[str, Any]) -> Picker:
     """What would be measured and how long that takes, before anything is stopped for it."""
     left = data.get("left_s")
-    time = f"about {span(float(left))}" if isinstance(left, int | float) else "how long is not known yet"
     planned = data.get("tasks")
     known = [task for task in planned if isinstance(task, Mapping)] if isinstance(planned, list) else []
+    whole = all(task.get("whole") for task in known)
+    time = "how long is not known yet"
+    if isinstance(left, int | float):
+        time = f"{'about' if whole else 'at least'} {span(float(left))}"
     lines = [f"{_takes(task):<18}{clean(str(task.get('text')))}" for task in known]
+    if known and len(scope.configurations) > len(known):
+        lines.append(f"and {len(scope.configurations) - len(known)} more")
     lines += [f"left out: {clean(why)}" for why in scope.left_out]
 
     def choose(text: str) -> bool:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from ..sessions.command_line import command
 from ..sessions.view import RunView, View
-from .naming import model_name
+from .naming import short_backend
 from .render.cells import clean
 from .render.numbers import UNKNOWN, count, duration, number
-from .standing import MARKS, Ranking, discounted, every, last, measured, ranking
+from .standing import MARKS, Ranking, discounted, every, last, measured, ranking, varying
 
 _RUNS = 8  # runs that are listed: the last ones, and the best
 
@@ -20,11 +20,20 @@ def farewell(view: View, replay: Sequence[str] = ()) -> str:
     runs = measured(every(view.runs, view.run))
     lines: list[str] = []
     if runs:
-        found = ranking(runs)
-        rows = [(*_row(run), _mark(run, found)) for run in last(runs, found, _RUNS)]
-        heads = ("backend", "model", "prec", "batch", "n", "p50", "p99", "samples/s", "")
+        found, told_apart = ranking(runs), varying(runs)
+        names = [name for name, _ in told_apart]
+        heads = ("backend", *names, "batch", "n", "p50", "p99", "samples/s", "")
+        left = {0, *range(1, 1 + len(names)), len(heads) - 1}
+        rows = [
+            (
+                short_backend(view, run.configuration),
+                *(clean(of(run)) for _, of in told_apart),
+                *_numbers(run),
+                _mark(run, found),
+            )
+            for run in last(runs, found, _RUNS)
+        ]
         widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
-        left = (0, 1, 2, len(heads) - 1)
         for row in (heads, *rows):
             cells = [
                 c.ljust(w) if i in left else c.rjust(w)
@@ -42,20 +51,16 @@ def farewell(view: View, replay: Sequence[str] = ()) -> str:
     return "\n".join(lines)
 
 
-def _row(run: RunView) -> tuple[str, ...]:
-    c = run.configuration
+def _numbers(run: RunView) -> tuple[str, ...]:
+    """Batch, n, p50, p99 and throughput."""
     assert run.latency is not None
     known = {q.q: q.value for q in run.latency.quantiles}
-    name = clean(c.label)
-    batch = str(c.batch) if c.batch is not None else UNKNOWN
-    times = (duration(known.get(0.5)), duration(known.get(0.99)))
+    batch = run.configuration.batch
     return (
-        name,
-        model_name(c.model),
-        c.precision,
-        batch,
+        UNKNOWN if batch is None else str(batch),
         count(run.requests),
-        *times,
+        duration(known.get(0.5)),
+        duration(known.get(0.99)),
         number(run.throughput),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..sessions import pareto
 from ..sessions.results import UNAVAILABLE
 from ..sessions.view import RunView
+from .naming import model_name
 
 Work = tuple[object, ...]
 
@@ -87,3 +88,19 @@ def _point(run: RunView) -> pareto.Point | None:
     if run.latency is None or not run.latency.quantiles or run.throughput is None:
         return None
     return float(run.latency.quantiles[0].value), run.throughput
+
+
+VARYING: tuple[tuple[str, Callable[[RunView], str]], ...] = (
+    ("prec", lambda run: run.configuration.precision),
+    ("path", lambda run: run.configuration.data_path),
+    ("load", lambda run: run.configuration.load),
+    ("sizes", lambda run: " ".join(f"{name}={size}" for name, size in run.configuration.dims.items())),
+    ("model", lambda run: model_name(run.configuration.model)),
+)
+"""What names a run beside its backend and batch; a column only where runs differ in it."""
+
+
+def varying(runs: Iterable[RunView]) -> list[tuple[str, Callable[[RunView], str]]]:
+    """Those of VARYING in which the runs differ."""
+    listed = list(runs)
+    return [(name, of) for name, of in VARYING if len({of(run) for run in listed}) > 1]

@@ -1,11 +1,13 @@
-"""What a sweep from the screen may cover: everything as it is now but for backends, data paths or batches."""
+"""What a sweep from the screen may cover: backends × precisions × batches × data paths, the rest as it is now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..backends.configuration import Configuration
+from ..sessions.view import BackendView
 from .actions import BATCH_LIMIT, Situation
 from .loads import refusal
 from .port import SessionPort
@@ -13,73 +15,95 @@ from .render.cells import clean
 
 _BATCH_FACTORS = (0.25, 0.5, 1, 2, 4)
 
+BACKENDS, PRECISIONS, BATCHES, PATHS = "backends", "precisions", "batches", "data paths"
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What one part of a configuration may be, as (value, text); and which of these are chosen at first."""
+
+    name: str
+    values: tuple[tuple[str, str], ...]
+    first: frozenset[str]
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A set of configurations to measure one after another. `left_out`: what does not take part, with why."""
+    """The configurations to measure one after another. `left_out`: what does not take part, with why."""
 
-    id: str
-    text: str
     configurations: tuple[Configuration, ...]
     left_out: tuple[str, ...] = ()
 
 
-def scopes(situation: Situation, port: SessionPort) -> list[Scope]:
-    """The sweeps worth offering here, those of one configuration left out."""
-    base = situation.base
-    assert base is not None
-    every, missing = _backends(situation, port, base)
-    present = tuple(replace(base, data_path=path) for path in situation.data_paths)
-    both = tuple(replace(c, data_path=path) for c, paths in every for path in paths)
-    found = [
-        Scope("backends", "every usable backend", tuple(c for c, _ in every), missing),
-        Scope("paths", "every data path of this backend", present),
-        Scope("both", "every usable backend on each of its data paths", both, missing),
-        Scope(
-            "batches", "this backend from a quarter of the batch to four times", tuple(_batches(situation))
-        ),
-    ]
-    known: list[Scope] = []
-    for scope in found:
-        if len(scope.configurations) > 1 and all(set_of(scope) != set_of(other) for other in known):
-            known.append(scope)
-    return known
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A usable backend with what it can measure here."""
+
+    view: BackendView
+    base: Configuration  # what is measured now, by this backend
+    precisions: tuple[str, ...]
+    paths: tuple[str, ...]
+    refusal: str  # why it cannot hold the present load
 
 
-def set_of(scope: Scope) -> list[Configuration]:
-    """Its configurations, so that two scopes can be compared."""
-    return sorted(scope.configurations, key=repr)
+class Sweepable:
+    """What can be varied in the present situation."""
+
+    def __init__(self, situation: Situation, port: SessionPort) -> None:
+        base, run = situation.base, situation.view.run
+        assert base is not None
+        self._base = base
+        self._places = {b.name: _place(b, base, port) for b in situation.view.backends if b.usable is True}
+        places = list(self._places.values())
+        axes = [
+            Axis(
+                BACKENDS, tuple((p.view.name, clean(p.view.short)) for p in places), frozenset(self._places)
+            ),
+            _named(PRECISIONS, (p.precisions for p in places), base.precision),
+            _named(PATHS, (p.paths for p in places), base.data_path),
+        ]
+        if run is None or not run.inputs or run.configuration.batch is not None:
+            axes.insert(2, _batches(base.batch or 1))
+        self.axes = tuple(axis for axis in axes if len(axis.values) > 1 or axis.name == BACKENDS)
+
+    def scope(self, chosen: Mapping[str, Sequence[str]]) -> Scope:
+        """Every combination of the chosen values by the names of the axes; an axis that is not among them stays as it is now."""
+        taken: list[Configuration] = []
+        missing: dict[str, None] = {}
+        batches = [int(text) for text in chosen.get(BATCHES, ())] if BATCHES in chosen else [self._base.batch]
+        for name in chosen.get(BACKENDS, ()):
+            place = self._places[name]
+            short = clean(place.view.short)
+            if place.refusal:
+                missing[f"{short}: {place.refusal}"] = None
+                continue
+            precisions = chosen.get(PRECISIONS, (self._base.precision,))
+            paths = chosen.get(PATHS, (self._base.data_path,))
+            for value, known in ((precisions, place.precisions), (paths, place.paths)):
+                missing |= dict.fromkeys(f"{short} has no {v}" for v in value if v not in known)
+            for precision, batch, path in itertools.product(precisions, batches, paths):
+                if precision in place.precisions and path in place.paths:
+                    c = replace(place.base, precision=precision, batch=batch, data_path=path)
+                    taken.append(replace(c, options=replace(c.options, agreement=True)))
+        return Scope(tuple(taken), tuple(missing))
 
 
-def _backends(
-    situation: Situation, port: SessionPort, base: Configuration
-) -> tuple[list[tuple[Configuration, tuple[str, ...]]], tuple[str, ...]]:
-    """Every usable backend with what is measured now, as far as it can, and the data paths that it has; and who is left out."""
-    taken: list[tuple[Configuration, tuple[str, ...]]] = []
-    missing: list[str] = []
-    for backend in situation.view.backends:
-        if backend.usable is not True:
-            continue
-        c = base if backend.name == base.backend else port.switch(base, backend.name)
-        there = c if c is base else replace(c, device=backend.device or c.device)
-        paths = tuple(port.data_paths(there))
-        if c.data_path not in paths:
-            c = replace(c, data_path=paths[0])
-        name = clean(backend.short)
-        if base.precision not in port.precisions(there):
-            missing.append(f"{name} has no {base.precision}")
-        elif why := refusal(there, c.load):
-            missing.append(f"{name}: {why}")
-        else:
-            taken.append((c, paths))
-    return taken, tuple(missing)
+def _place(backend: BackendView, base: Configuration, port: SessionPort) -> _Place:
+    own = backend.name == base.backend
+    c = base if own else port.switch(base, backend.name)
+    there = c if own else replace(c, device=backend.device or c.device)
+    return _Place(
+        backend, c, tuple(port.precisions(there)), tuple(port.data_paths(there)), refusal(there, c.load)
+    )
 
 
-def _batches(situation: Situation) -> Iterator[Configuration]:
-    base, run = situation.base, situation.view.run
-    assert base is not None
-    if run is not None and run.inputs and run.configuration.batch is None:
-        return  # no batch axis
-    sizes = {int((base.batch or 1) * factor) for factor in _BATCH_FACTORS}
-    for size in sorted(size for size in sizes if 1 <= size <= BATCH_LIMIT):
-        yield replace(base, batch=size)
+def _named(name: str, known: Iterable[Sequence[str]], present: str) -> Axis:
+    """The values that any backend has, in their order; the present one is chosen."""
+    values = list(dict.fromkeys(value for found in known for value in found))
+    return Axis(name, tuple((value, value) for value in values), frozenset({present}))
+
+
+def _batches(present: int) -> Axis:
+    sizes = sorted({1, *(int(present * factor) for factor in _BATCH_FACTORS)})
+    values = tuple((str(size), str(size)) for size in sizes if 1 <= size <= BATCH_LIMIT)
+    return Axis(BATCHES, values, frozenset({str(present)}))

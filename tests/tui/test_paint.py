@@ -322,7 +322,7 @@ def test_differences_are_named() -> None:
 
 def test_quitting_leaves_the_results_and_the_commands() -> None:
     text = farewell(synthetic.switched(), ("--sample", "h100 resnet18"))
-    assert "onnxruntime-cpu" in text
+    assert "ort-cpu     32" in text
     assert "3.58 ms" in text
     assert "session 2026-11-22-resnet18-a1b2: infertop replay --sample 'h100 resnet18'" in text
     assert "infertop run resnet18 --backend onnxruntime-cpu --batch 32" in text

@@ -228,15 +228,26 @@ async def test_a_sweep_says_what_and_how_long_asks_and_begins() -> None:
     port = FakePort()
     async with running(port) as screen:
         await screen.press("S")
-        assert "every usable backend" in screen.text
-        assert "this backend from a quarter of the batch" in screen.text
-        assert "every data path" not in screen.text, "on the CPU there is one"
+        assert "[x] torch  [x] compile  [x] ort-cpu" in screen.text
+        assert "[ ] native  [x] fp32" in screen.text
+        assert "[ ] 1  [ ] 8  [ ] 16  [x] 32  [ ] 64  [ ] 128" in screen.text
+        assert "data paths" not in screen.text, "on the CPU there is one"
+        assert "2 configurations, the rest as it is now; outputs are compared" in screen.text
+        assert "left out: compile has no fp32" in screen.text
+        await screen.press("down", "space", "down", "right", "space")
+        assert "10 configurations" in screen.text
         await screen.press("enter")
         await screen.until(lambda: bool(port.swept))
         [(asked, dry)] = port.swept
         assert dry
-        assert [c.backend for c in asked] == ["torch-eager", "onnxruntime-cpu"]
-        assert {(c.batch, c.precision, c.data_path) for c in asked} == {(32, "fp32", "pageable")}
+        assert {c.backend for c in asked} == {"torch-eager", "torch-compile", "onnxruntime-cpu"}
+        assert {(c.precision, c.batch) for c in asked} == {
+            ("native", 8),
+            ("native", 32),
+            ("fp32", 8),
+            ("fp32", 32),
+        }
+        assert all(c.options.agreement for c in asked)
         tasks = [
             {"text": "onnxruntime-cpu · fp32 · batch 32", "seconds": 12.4, "whole": True},
             {"text": "torch-eager", "seconds": 10.0, "whole": False},
@@ -245,31 +256,38 @@ async def test_a_sweep_says_what_and_how_long_asks_and_begins() -> None:
             t=port.view.now,
             kind="sweep",
             id="sweep-1",
-            text="a sweep would measure 2",
-            data={"dry": True, "tasks": tasks, "left_s": 95.0, "done": 0, "total": 2},
+            text="a sweep would measure 10",
+            data={"dry": True, "tasks": tasks, "left_s": 95.0, "done": 0, "total": 10},
         )
         port.view = with_events(port.view, answer)
-        await screen.until(lambda: "sweep: 2 configurations, about 01:35" in screen.text)
+        await screen.until(lambda: "sweep: 10 configurations, at least 01:35" in screen.text)
         assert "about 12 s        onnxruntime-cpu · fp32 · batch 32" in screen.text
         assert "10 s and loading  torch-eager" in screen.text
+        assert "and 8 more" in screen.text
         assert "left out: compile has no fp32" in screen.text
         await screen.press("escape")
         assert len(port.swept) == 1
         assert "MEASURING" in screen.text, "what was only asked about is not going on"
+        assert "a sweep would measure" not in screen.lines[22], "and did not happen"
         await screen.press("S", "enter")
         await screen.until(lambda: len(port.swept) == 2)
-        port.view = with_events(port.view, msgspec.structs.replace(answer, id="sweep-2"))
-        await screen.until(lambda: "begin; what is measured now ends" in screen.text)
+        again = {"dry": True, "tasks": tasks[:1], "left_s": 25.0, "done": 0, "total": 2}
+        port.view = with_events(port.view, msgspec.structs.replace(answer, id="sweep-2", data=again))
+        await screen.until(lambda: "sweep: 2 configurations, about 00:25" in screen.text)
         await screen.press("enter")
         await screen.until(lambda: len(port.swept) == 3)
-        assert port.swept[2] == (asked, False)
+        assert port.swept[2] == (port.swept[1][0], False)
         assert screen.app.overlay is None
 
 
-async def test_a_sweep_that_is_refused_says_why_in_place() -> None:
+async def test_a_sweep_of_one_configuration_or_that_is_refused_says_why_in_place() -> None:
     port = FakePort()
     async with running(port) as screen:
-        await screen.press("S", "enter")
+        await screen.press("S", "a", "enter")
+        assert "0 configurations" in screen.text
+        assert "a sweep needs two configurations at least" in screen.text
+        await screen.press("a", "enter")
+        assert "a sweep needs" not in screen.text
         await screen.until(lambda: bool(port.swept))
         port.view = answered(port.view, "sweep-1", "a sweep is going on; stop it first")
         await screen.until(lambda: "a sweep is going on; stop it first" in screen.text)
@@ -284,12 +302,12 @@ async def test_on_a_gpu_a_sweep_offers_data_paths_where_there_are_any() -> None:
     pinned = dataclasses.replace(CUDA, data_path="pinned")
     port = FakePort(synthetic.view(gpu=True, run=synthetic.run(configuration=pinned), backends=backends))
     async with running(port) as screen:
-        await screen.press("S", "down", "enter")
+        await screen.press("S")
+        assert "[ ] pageable  [x] pinned  [ ] device" in screen.text
+        assert "left out: ort-cpu has no pinned" in screen.text
+        await screen.press("up", "a", "enter")
         await screen.until(lambda: bool(port.swept))
-        assert [c.data_path for c in port.swept[0][0]] == ["pageable", "pinned", "device"]
-        await screen.press("escape", "S", "down", "down", "enter")
-        await screen.until(lambda: len(port.swept) == 2)
-        assert [(c.backend, c.data_path) for c in port.swept[1][0]] == [
+        assert [(c.backend, c.data_path) for c in port.swept[0][0]] == [
             ("onnxruntime-cpu", "pageable"),
             ("onnxruntime-cuda", "pageable"),
             ("onnxruntime-cuda", "pinned"),

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...sessions.view import RunView
-from ..naming import model_name, short_backend
+from ..naming import short_backend
 from ..render.cells import EMPTY, Row, clean
 from ..render.numbers import UNKNOWN, Unit, change, number, unit_for
 from ..render.table import Cell, Column, table
 from ..scene import Panel, Scene
-from ..standing import MARKS, Ranking, discounted, every, last, ranking, unavailable
+from ..standing import MARKS, Ranking, discounted, every, last, ranking, unavailable, varying
 from .states import said
-
-VARYING: tuple[tuple[str, Callable[[RunView], str]], ...] = (
-    ("prec", lambda run: run.configuration.precision),
-    ("path", lambda run: run.configuration.data_path),
-    ("load", lambda run: run.configuration.load),
-    ("sizes", lambda run: " ".join(f"{name}={size}" for name, size in run.configuration.dims.items())),
-    ("model", lambda run: model_name(run.configuration.model)),
-)
-"""What names a run beside its backend and batch; a column only where runs differ in it."""
 
 
 def title(scene: Scene) -> Row:
@@ -55,13 +46,13 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     unit = unit_for(
         min((run.latency.quantiles[0].value for run in runs if run.latency and run.latency.quantiles), default=None)
     )  # fmt: skip
-    varying = [(name, of) for name, of in VARYING if len({of(run) for run in runs}) > 1]
+    told_apart = varying(runs)
     extra = [(column, of) for column, of in _EXTRA if any(of(run) for run in runs)]
     named = [
         Column("#"),
         *([Column("", style="one")] if found.contested else []),
         Column("backend", right=False, flexible=True),
-        *(Column(name, right=False, flexible=name == "model") for name, _ in varying),
+        *(Column(name, right=False, flexible=name == "model") for name, _ in told_apart),
         Column("batch"),
         Column(f"p50 {unit.name}", style="strong"),
         Column("p99"),
@@ -76,7 +67,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         row: list[Cell] = [str(run.run)]
         row += ["◆" if run.run in found.front else ""] if found.contested else []
         row.append((short_backend(scene.view, c), "one-strong" if present else "text"))
-        row += [clean(of(run)) for _, of in varying]
+        row += [clean(of(run)) for _, of in told_apart]
         row.append(str(c.batch) if c.batch is not None else UNKNOWN)
         row += _numbers(run, unit, found)
         row += [of(run) for _, of in extra]
