@@ -195,6 +195,9 @@ class InfertopApp(App[int], inherit_bindings=False):
         if key == "ctrl+c":
             self.exit(130, return_code=130)
         elif self.overlay is not None:
+            # Terminals send esc and a key in quick succession as one key with alt: nothing here has a key with alt, so esc was meant.
+            if key.startswith("alt+"):
+                key = "escape"
             if self.overlay.press(key, event.character):
                 self.overlay = None
             self.paint()

@@ -41,6 +41,14 @@ _MEANINGS = (
         "timeline",
         "of a replay: ┊ a run begins, ◆ another verdict, ▴ a warning, ✕ an error, · any other event",
     ),
+    (
+        "+38 % (37–39)",
+        "a change of p50, and the range that the intervals of both runs leave; without a range it may be none",
+    ),
+    (
+        "runs",
+        "◆ no other run of the same model is better in both p50 and samples/s; ▲ FALLBACK and ✕ differs are never best",
+    ),
     ("curve", "latency over percentiles, a decade of the tail a step; grey is the run before"),
     ("–", "not known; its reason stands beside it. 0 is always a reading"),
 )

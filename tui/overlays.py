@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+from rich.cells import cell_len
 
 from .render.cells import EMPTY, Glyphs, Row, box, clean, cut, fit, spread, wrap
 
@@ -131,8 +133,13 @@ class Picker:
         room = max(3, min(len(self.choices) or 1, height - 4 - len(rows)))
         self.index = min(max(0, self.index), max(0, len(found) - 1))
         self._top = min(max(self._top, self.index - room + 1), self.index)
-        for i, choice in enumerate(found[self._top : self._top + room], start=self._top):
-            rows.append(self._line(choice, i == self.index, inner, glyphs))
+        # Notes are told in full where there is room for all of them.
+        told = [self._told(choice, i == self.index, inner, glyphs) for i, choice in enumerate(found)]
+        if sum(map(len, told)) <= height - 2 - len(rows):
+            rows += [row for choice in told for row in choice]
+        else:
+            for i, choice in enumerate(found[self._top : self._top + room], start=self._top):
+                rows.append(self._line(choice, i == self.index, inner, glyphs))
         if not found:
             typed = cut(clean(self.query), inner - 20)
             rows.append(((f"enter takes “{typed}” as {self.free}" if self.free else "nothing fits", "dim"),))
@@ -151,6 +158,19 @@ class Picker:
         if fits < len(self.lines):
             out.append(((f"and {len(self.lines) - fits} more", "dim"),))
         return [*out, EMPTY]
+
+    def _told(self, choice: Choice, chosen: bool, width: int, glyphs: Glyphs) -> list[Row]:
+        """A choice with its whole note, which goes on in rows of its own."""
+        note = clean(choice.why_not or choice.note)
+        indent = cell_len(clean(choice.text)) + 4
+        if choice.keys or indent + cell_len(note) <= width or indent > width // 2:
+            return [self._line(choice, chosen, width, glyphs)]
+        first, *rest = wrap(note, width - indent)
+        look = "chosen-dim" if chosen else "dim"
+        head = self._line(
+            replace(choice, note=first, why_not=first if choice.why_not else ""), chosen, width, glyphs
+        )
+        return [head, *(fit(((" " * indent + line, look),), width, look) for line in rest)]
 
     def _line(self, choice: Choice, chosen: bool, width: int, glyphs: Glyphs) -> Row:
         look, dim = ("chosen", "chosen-dim") if chosen else ("text", "dim")

@@ -33,20 +33,29 @@ def paint(scene: Scene, width: int, height: int) -> list[Row]:
         width, height, gpu=bool(header is not None and header.gpus), replay=scene.cursor is not None
     )
     lines: list[list[tuple[int, Row]]] = [[] for _ in range(height)]
+    over: dict[int, Row] = {}
     for place in places:
-        for y, row in enumerate(_draw(scene, place)):
+        drawn = _draw(scene, place)
+        for y, row in enumerate(drawn[: place.height]):
             lines[place.y + y].append((place.x, fit(row, place.width)))
+        # A message that needs more rows than there are for it lies over what is below, for as long as it stands.
+        over |= {place.y + y: fit(row, width) for y, row in enumerate(drawn) if y >= place.height}
     return [
-        tuple(cell for _, row in sorted(parts, key=lambda part: part[0]) for cell in row) for parts in lines
+        over.get(y) or tuple(cell for _, row in sorted(parts, key=lambda part: part[0]) for cell in row)
+        for y, parts in enumerate(lines)
     ]
 
 
 def _draw(scene: Scene, place: Place) -> list[Row]:
-    """A place's rows, exactly as many as it is high."""
+    """A place's rows, as many as it is high; of the verdict's, more where a message needs them."""
     width, height = place.width, place.height
     if place.frame == "bare":
         rows = _bare(scene, place)
-        return (rows + [EMPTY] * height)[:height]
+        return (
+            rows + [EMPTY] * (height - len(rows))
+            if place.panel == "verdict"
+            else (rows + [EMPTY] * height)[:height]
+        )
     panel = _PANELS[place.panel]
     if place.frame == "box":
         body = panel.body(scene, width - 4, height - 2)

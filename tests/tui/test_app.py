@@ -167,6 +167,28 @@ async def test_the_load_is_chosen_or_typed() -> None:
     assert port.sent[0][1].load == "closed:3"
 
 
+async def test_why_a_load_cannot_be_had_is_told_whole() -> None:
+    async with running() as screen:
+        await screen.press("l")
+        rows = " ".join(" ".join(line[3:77] for line in screen.lines[5:20]).split())
+        assert rows.count("cannot hold") == 3
+        assert "…" not in rows
+
+
+async def test_esc_and_a_key_in_quick_succession_is_esc() -> None:
+    """As tmux and others send them: one key with alt."""
+    port = FakePort()
+    async with running(port) as screen:
+        await screen.press("m")
+        await screen.until(lambda: "smallcnn" in screen.text)
+        await screen.press("alt+b")
+        assert screen.app.overlay is None
+        assert "MEASURING" in screen.text
+        await screen.press("alt+x")
+        assert "MEASURING" in screen.text
+    assert port.sent == []
+
+
 async def test_free_sizes_are_chosen_where_a_model_has_them() -> None:
     port = FakePort()
     async with running(port) as screen:

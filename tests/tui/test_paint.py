@@ -258,6 +258,16 @@ def test_messages_and_failures_of_the_screen_come_first() -> None:
     )
 
 
+def test_a_message_that_needs_more_rows_lies_over_what_is_below_and_is_not_cut() -> None:
+    reason = "ort-cuda cannot be used here: there is no NVIDIA driver here (libcuda.so.1 cannot be loaded)"
+    fix = "install the driver; in a container start it with GPU access (--gpus all)"
+    long = screen(synthetic.view(), message=Message(reason, fix, "warn"))
+    assert " ".join(" ".join(long[2:5]).split()) == f"▲ {reason} → {fix}"
+    assert len(long) == 24
+    short = screen(synthetic.view(), message=Message("it is so", fix, "warn"))
+    assert short[4] == screen(synthetic.view())[4], "where it fits nothing is covered"
+
+
 def test_the_header_says_when_nothing_is_recorded_frozen_slow_or_damaged() -> None:
     view = synthetic.view(gpu=True)
     assert view.header is not None

@@ -27,16 +27,27 @@ def said(text: str, width: int, height: int, style: str = "dim") -> list[Row]:
 
 
 def sentence(
-    head: Row, text: str, fix: str, width: int, style: str = "text", fix_style: str = "dim"
+    head: Row, text: str, fix: str, width: int, style: str = "text", fix_style: str = "dim", most: int = 2
 ) -> list[Row]:
-    """Two rows of the verdict's place: a sentence behind its head, then what to do; a long sentence goes on in the second row."""
+    """Two rows of the verdict's place: a sentence behind its head, then what to do; a long sentence goes on in the second row.
+
+    Where that would be cut, and `most` allows it, there are more rows.
+    """
     text, fix = clean(text), clean(fix)
     first, *rest = wrap(text, width - length(head)) or [""]
     more = " ".join(rest)
     second: Row = EMPTY
     if more or fix:
         second = ((f"   {more} " if more else "   ", style), (f"→ {fix}" if fix else "", fix_style))
-    return [fit((*head, (first, style)), width), fit(second, width)]
+    rows = [(*head, (first, style)), second]
+    if length(second) > width and most > 2:
+        lines = [((f"   {line}", style),) for line in wrap(more, width - 3)]
+        todo = [
+            ((f"   {'→' if i == 0 else ' '} {line}", fix_style),)
+            for i, line in enumerate(wrap(fix, width - 5))
+        ]
+        rows = [rows[0], *lines, *todo][:most]
+    return [fit(row, width) for row in rows]
 
 
 def headed(glyph_and_word: str, look: str) -> Row:

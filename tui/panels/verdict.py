@@ -14,6 +14,7 @@ from . import endings
 from .diagnosis import diagnosis, key_for, pressing
 from .states import PHASE_WORDS, headed, sentence
 
+MESSAGE_ROWS = 5  # at most; the verdict's place has two, and a message lies over what is below
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
 _STEPS = ("import", "load", "warmup", "measure")
@@ -102,7 +103,7 @@ def just_failed(view: View) -> RunView | None:
 def _message(message: Message, width: int) -> list[Row]:
     heads = {"info": ("·", "one-strong"), "warn": ("▲", "two-strong"), "error": ("✕", "bad")}
     head: Row = ((" ", "text"), heads[message.level], (" ", "text"))
-    return sentence(head, message.text, message.fix, width, "strong", "text")
+    return sentence(head, message.text, message.fix, width, "strong", "text", MESSAGE_ROWS)
 
 
 def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]:
