@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..backends import registry
+from .pareto import SHORT
 from .records import Event, Run
 from .results import UNAVAILABLE
 from .texts import cleaned
 from .view import BackendView
-
-SHORT = {info.name: info.short for info in registry.BACKENDS}
-"""Of ours; the short name of another's backend is its name."""
 
 
 def told(event: Event) -> tuple[BackendView, ...] | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..backends import registry
 from . import units
 
 Result = dict[str, Any]
@@ -69,13 +70,16 @@ def marked(results: Sequence[Result]) -> list[Result]:
 NAMED = 4
 """So many results of the front are named in a sentence."""
 
+SHORT = {info.name: info.short for info in registry.BACKENDS}
+"""The short names of our backends; another's has none."""
+
 _FACTS = ("model", "precision", "batch", "data_path", "load")
 
 
 def summary(results: Sequence[Result]) -> str:
-    """What a list of runs found: `6 measured, 1 failed; best: torch-eager batch 1 (0.91 ms, 1 095/s), torch-eager batch 32 (…)`.
+    """What a list of runs found: `6 measured, 1 failed; best: torch batch 1 (0.91 ms, 1 095/s), torch batch 32 (…)`.
 
-    Best are those on the front, the fastest answer first; a result is named by its backend and what the results differ in.
+    Best are those on the front, the fastest answer first; a result is named by its backend, as short as that can be, and what the results differ in.
     """
     found = Counter("measured" if r["status"] == "ok" else str(r["status"]) for r in results)
     known = ("measured", "fallback", "unavailable", "failed")
@@ -96,7 +100,8 @@ def _name(result: Result, facts: Sequence[str]) -> str:
     words = [
         f"batch {result[name]}" if name == "batch" else str(result[name]) for name in facts if result[name]
     ]
-    return " ".join([result["backend"], *words])
+    name, at, label = str(result["backend"]).partition("@")
+    return " ".join([SHORT.get(name, name) + at + label, *words])
 
 
 def contested(results: Sequence[Result]) -> bool:

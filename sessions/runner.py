@@ -80,7 +80,7 @@ class Runner:
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
         self._resident = resident
-        self._since = self._quiet_since = time.monotonic()
+        self._begun = self._since = self._quiet_since = time.monotonic()
         self._activity = (0, 0.0)
         emit(
             Run(
@@ -184,7 +184,7 @@ class Runner:
         self.facts.cold_start = message["cold_start"]
         note = ""
         if self._resident:
-            took = units.duration(time.monotonic() - self._since)
+            took = units.duration(time.monotonic() - self._begun)
             note = f"kept loaded, ready in {took}"
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],

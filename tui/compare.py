@@ -8,12 +8,12 @@ from ..sessions.view import Latency, RunView, View
 from .naming import differences, short_backend
 from .panels.percentiles import interval, known, quantile_name
 from .panels.runs import verdict_of
+from .ranking import MARKS, discounted
 from .render.cells import EMPTY, Row, clean, wrap
 from .render.numbers import UNKNOWN, Measured, Unit, change, count, number, span, sure_change, unit_for
 from .render.stages import ORDER
 from .render.table import Cell, Column, table
 from .scene import shown_run
-from .standing import MARKS, discounted
 
 
 def candidates(view: View) -> list[RunView]:

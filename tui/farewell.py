@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from ..sessions.command_line import command
 from ..sessions.view import RunView, View
 from .naming import short_backend
+from .ranking import MARKS, Ranking, discounted, every, last, measured, ranking, varying
 from .render.cells import clean
 from .render.numbers import UNKNOWN, count, duration, number
-from .standing import MARKS, Ranking, discounted, every, last, measured, ranking, varying
 
 _RUNS = 8  # runs that are listed: the last ones, and the best
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..backends.configuration import Configuration
-from ..sessions.lineup import SHORT
+from ..sessions.pareto import SHORT
 from ..sessions.view import BackendView, View
 from .render.cells import clean
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from infertop.backends.configuration import Configuration
-from infertop.sessions.pareto import Point, contested, front, marked
+from infertop.sessions.pareto import Point, contested, front, marked, summary
 from infertop.sessions.results import blank_result
 
 # Few values, so that ties in one and in both are frequent.
@@ -88,3 +88,22 @@ def test_each_model_and_each_size_has_a_front_of_its_own() -> None:
     assert not contested([small, large, long])
     assert contested([small, result(2.0, 1.0)])
     assert not contested([small, result(2.0, 1.0, status="failed")])
+
+
+def test_a_summary_counts_what_became_of_each_and_names_the_front_by_what_differs() -> None:
+    runs = [
+        result(4.0, 8000.0, batch=32),
+        result(0.5, 2000.0, batch=1),
+        result(5.0, 7000.0, batch=64),
+        result(0.1, 99_000.0, batch=8, status="fallback"),
+        result(None, None, status="unavailable"),
+    ]
+    assert summary(runs) == (
+        "3 measured, 1 fallback, 1 unavailable; best: ort-cpu batch 1 (0.500 ms, 2 000/s), ort-cpu batch 32 (4.00 ms, 8 000/s)"
+    )
+    assert summary(runs[:1]) == "1 measured; ort-cpu (4.00 ms, 8 000/s)"
+    assert summary(runs[3:]) == "1 fallback, 1 unavailable"
+    labelled = [result(1.0, 2.0, backend="onnxruntime-cuda@old"), result(2.0, 3.0, backend="own")]
+    assert "best: ort-cuda@old (1.00 ms, 2.000/s), own (2.00 ms, 3.000/s)" in summary(labelled)
+    many = [result(float(i), 100.0 * i, batch=i) for i in range(1, 8)]
+    assert summary(many).endswith("and 3 more")

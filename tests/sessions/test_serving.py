@@ -20,6 +20,7 @@ from infertop.sessions.plan import Task
 from infertop.sessions.records import End, Event, Record, Run, Tick
 from infertop.sessions.settings import EngineSettings
 from infertop.sessions.source import FollowSource
+from infertop.sessions.state import SessionState
 from infertop.tests.sessions import kit
 
 PATIENCE_S = 20.0
@@ -360,6 +361,7 @@ def test_a_sweep_is_told_first_then_measured_and_says_how_far_it_is(watch: Calla
     assert [(d["done"], d.get("ended")) for d in said[1:]] == [(0, None), (1, 2), (2, 3), (3, 4)]
     assert [r.id for r in watched.log if isinstance(r, Event) and r.kind == "sweep"][1] == begun
     assert last.data["left_s"] == 0
+    assert re.match(r"the sweep is done: 3 measured; best: simulated batch \d \(", last.text)
     ends = {r.run: r.result for r in watched.log if isinstance(r, Run) and r.phase == "end" and r.result}
     assert sorted(ends) == [1, 2, 3, 4], "the run before the sweep was stopped for it"
     assert sorted(ends[run]["batch"] for run in (2, 3, 4)) == [1, 2, 4]
@@ -368,6 +370,18 @@ def test_a_sweep_is_told_first_then_measured_and_says_how_far_it_is(watch: Calla
     resumed = watched.phase("start", 5)
     assert resumed.configuration is not None
     assert resumed.configuration.batch is None, "what was present before the sweep still is"
+
+
+def test_a_large_sweep_is_told_by_its_first_tasks_and_its_count(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    told = answer(watched, watched.client.sweep(batches(*range(1, 301)), dry=True))
+    assert told.data["total"] == 300
+    assert 0 < len(told.data["tasks"]) < 300
+    state = SessionState()
+    for record in watched.log:
+        state.apply(record)
+    assert state.view().events[-1].data["left_s"] == told.data["left_s"], "a reader keeps what it carries"
 
 
 def test_a_sweep_goes_on_past_what_cannot_be_measured(watch: Callable[..., Watched]) -> None:

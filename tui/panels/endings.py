@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ...sessions import pareto
 from ...sessions.results import blank_result
-from ...sessions.view import RunView, View
+from ...sessions.view import RunView
 from ..naming import short_backend
+from ..ranking import discounted, every, measured, unavailable
 from ..render.cells import EMPTY, Row, clean, fit, length, spread
 from ..render.numbers import count, number, span
 from ..scene import Scene
-from ..standing import discounted, every, measured, unavailable
 from .diagnosis import held_back
 from .states import headed, sentence
 
@@ -64,7 +64,7 @@ def ended(scene: Scene, width: int) -> list[Row]:
     runs = [r for r in every(view.runs, run) if r.phase == "end"]
     head = headed("■ ENDED", "one-strong")
     if len(runs) > 1 and measured(runs):
-        rows = sentence(head, pareto.summary([_result(view, r) for r in runs]), "", width)
+        rows = sentence(head, pareto.summary([_result(r) for r in runs]), "", width)
         back = held_back(scene, run, width) if run is not None else EMPTY
         return [rows[0], back] if back and not "".join(text for text, _ in rows[1]).strip() else rows
     if run is not None and run.error is not None:
@@ -74,8 +74,8 @@ def ended(scene: Scene, width: int) -> list[Row]:
     return [fit((*head, (result(run), "text")), width), held_back(scene, run, width) or fit(EMPTY, width)]
 
 
-def _result(view: View, run: RunView) -> pareto.Result:
-    """A run's result, its backend by its short name; a field that an older version did not write is there, and unknown."""
+def _result(run: RunView) -> pareto.Result:
+    """A run's result; a field that an older version did not write is there, and unknown."""
     c = run.configuration
     blank = blank_result(c, "unavailable" if unavailable(run) else "failed" if run.latency is None else None)
     known = {name: value for name, value in (run.result or {}).items() if name in blank}
@@ -85,4 +85,4 @@ def _result(view: View, run: RunView) -> pareto.Result:
         {"p50": run.latency.quantiles[0].value / 1e6} if run.latency and run.latency.quantiles else {}
     )
     known["throughput"], known["agreement"] = run.throughput, run.agreement
-    return {**blank, **known, "backend": short_backend(view, c)}
+    return {**blank, **known}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from rich.cells import cell_len
 
 from ...sessions.load_words import depth
 from ...sessions.view import Latency, Quantile, RunView
 from ..naming import short_backend
+from ..ranking import MARKS, discounted
 from ..render.axis import Scale, next_scale, step_down
-from ..render.cells import EMPTY, Row, clean, fit, length, spread
+from ..render.cells import EMPTY, Row, clean, cut, fit, length, spread
 from ..render.curve import Points, curve, decades, quantile_axis
 from ..render.numbers import UNKNOWN, Measured, Unit, count, duration, number, sure_change, unit_for
 from ..scene import Panel, Scene, baseline, shown_run
-from ..standing import MARKS, discounted
 from .states import said, waiting_for
 from .verdict import compared, grade_words
 
@@ -188,11 +189,11 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
     old, new = before.latency.quantiles[0], run.latency.quantiles[0]
     old_unit = unit_for(old.value)
     text, sure = sure_change(known(new), known(old))
-    row: Row = EMPTY
-    for heading, arrow in (("before: ", " → now "), ("", " → ")):  # as short as it must be
+    name, row = compared(scene), EMPTY
+    for heading, arrow in (("before: ", " → now "), ("", " → "), ("", " → ")):  # as short as it must be
         row = (
             (heading, "dim"),
-            (compared(scene) + " ", "text"),
+            (f"{name} ", "text"),
             *_discount(before),
             (duration(old.value, old_unit, name=old_unit != unit), "text"),
             (arrow, "dim"),
@@ -202,6 +203,8 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
         )
         if length(row) <= width:
             break
+        if not heading:  # what changed is cut before the change itself
+            name = cut(name, max(8, cell_len(name) - (length(row) - width)))
     if before.throughput and run.throughput:
         tail: Row = ((f"  {number(before.throughput)} → {number(run.throughput)}/s", "dim"),)
         if length(row) + length(tail) <= width:

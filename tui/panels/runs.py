@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from ...sessions.view import RunView
 from ..naming import short_backend
+from ..ranking import MARKS, Ranking, discounted, every, last, ranking, unavailable, varying
 from ..render.cells import EMPTY, Row, clean
 from ..render.numbers import UNKNOWN, Unit, change, number, unit_for
 from ..render.table import Cell, Column, table
 from ..scene import Panel, Scene
-from ..standing import MARKS, Ranking, discounted, every, last, ranking, unavailable, varying
 from .states import said
 
 
@@ -55,11 +55,10 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         *(Column(name, right=False, flexible=name == "model") for name, _ in told_apart),
         Column("batch"),
         Column(f"p50 {unit.name}", style="strong"),
-        Column("p99"),
         Column("samples/s", style="strong"),
         Column("to best"),
     ]
-    columns = [*named, *(column for column, _ in extra), Column("n", style="dim")]
+    columns = [*named, Column("p99"), *(column for column, _ in extra), Column("n", style="dim")]
     rows: list[list[Cell]] = []
     for run in last(runs, found, height - 1):
         c = run.configuration
@@ -76,15 +75,15 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
 
 
 def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:
-    """p50, p99, throughput and how it stands to the best; of a run without them, why it has none."""
+    """p50, throughput, how it stands to the best, and p99; of a run without them, why it has none."""
     if run.latency is None:
         # What a person stopped before it was measured did not fail, and neither did what cannot be had here.
         kind = clean(run.error.kind) if run.error is not None else ""
         if unavailable(run):
-            return [("unavailable", "dim"), "", ("", "dim"), ""]
+            return [("unavailable", "dim"), "", "", ""]
         if kind in ("", "stopped"):
-            return [("stopped", "dim"), "", ("", "dim"), ""]
-        return [("✕ failed", "bad"), "", (kind, "dim"), ""]
+            return [("stopped", "dim"), "", "", ""]
+        return [("✕ failed", "bad"), (kind, "dim"), "", ""]
     known = {q.q: q.value / unit.ns for q in run.latency.quantiles}
     best = found.leader(run)
     ratio: Cell = UNKNOWN
@@ -92,7 +91,7 @@ def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:
         ratio = (MARKS.get(why, clean(why)), "bad" if why == "differs" else "two-strong")
     elif best is not None:
         ratio = "best" if run.run == best.run else change(run.throughput, best.throughput)
-    return [number(known.get(0.5)), number(known.get(0.99)), number(run.throughput), ratio]
+    return [number(known.get(0.5)), number(run.throughput), ratio, number(known.get(0.99))]
 
 
 def _outputs(run: RunView) -> str:
