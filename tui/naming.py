@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from ..backends.configuration import Configuration
-from ..sessions.pareto import SHORT
+from ..backends.registry import BACKENDS
 from ..sessions.view import BackendView, View
 from .render.cells import clean
+
+_SHORT = {info.name: info.short for info in BACKENDS}  # a recording may know none of its machine's backends
+
+
+def short_name(backend: str) -> str:
+    """The short name of one of our backends; another's own."""
+    return _SHORT.get(backend, backend)
 
 
 def short_backend(view: View, configuration: Configuration) -> str:
     """The backend's short name, with the environment where another interpreter runs it."""
     found: BackendView | None = next((b for b in view.backends if b.name == configuration.backend), None)
-    name = found.short if found is not None else SHORT.get(configuration.backend, configuration.backend)
+    name = found.short if found is not None else short_name(configuration.backend)
     return clean(f"{name}@{configuration.environment}" if configuration.environment else name)
 
 

@@ -21,6 +21,7 @@ from .verdict import compared, grade_words
 
 _COLUMN = 13
 _TABLE_FROM = 6  # rows from which there is room for a table of the last 30 s and the whole run
+_LEAST_NAME = 4  # cells below which a name that is cut says nothing
 _CURVE_FROM = 10  # rows from which the curve is drawn as well
 
 
@@ -182,34 +183,35 @@ def _response(run: RunView, unit: Unit, width: int) -> list[Row]:
 
 
 def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
-    """Previous configuration, now, and the change of p50 with its range; which of the two takes part in no comparison."""
+    """The run before, now, and the change with its range; names are shortened first, then words, never the change. Which of the two takes
+    part in no comparison is said."""
     before = baseline(scene.view)
     if before is None or before.latency is None or run.latency is None:
         return []
     old, new = before.latency.quantiles[0], run.latency.quantiles[0]
     old_unit = unit_for(old.value)
+    then, now = duration(old.value, old_unit, name=old_unit != unit), duration(new.value, unit)
     text, sure = sure_change(known(new), known(old))
-    name, row = compared(scene), EMPTY
-    for heading, arrow in (("before: ", " → now "), ("", " → "), ("", " → ")):  # as short as it must be
-        row = (
-            (heading, "dim"),
-            (f"{name} ", "text"),
-            *_discount(before),
-            (duration(old.value, old_unit, name=old_unit != unit), "text"),
-            (arrow, "dim"),
-            *_discount(run),
-            (duration(new.value, unit), "strong"),
-            (f", {text}{', no sure change' if sure is False else ''}", "two"),
-        )
-        if length(row) <= width:
-            break
-        if not heading:  # what changed is cut before the change itself
-            name = cut(name, max(8, cell_len(name) - (length(row) - width)))
+    changed = f", {text}{', no sure change' if sure is False else ''}"
+    tail = ""
     if before.throughput and run.throughput:
-        tail: Row = ((f"  {number(before.throughput)} → {number(run.throughput)}/s", "dim"),)
-        if length(row) + length(tail) <= width:
-            row = (*row, *tail)
-    return [fit(row, width)]
+        tail = f"  {number(before.throughput)} → {number(run.throughput)}/s"
+    name = compared(scene)
+
+    def row(heading: str, name: str, arrow: str) -> Row:
+        named = (f"{name} ", "text") if name else ("", "text")
+        first: Row = ((heading, "dim"), named, *_discount(before), (then, "text"), (arrow, "dim"))
+        return (*first, *_discount(run), (now, "strong"), (changed, "two"))
+
+    for heading, arrow in (("before: ", " → now "), ("", " → ")):
+        least = length(row(heading, "", arrow))
+        shown = cut(name, max(0, width - least - 1))
+        if shown == name or (not heading and cell_len(shown) >= _LEAST_NAME):
+            break
+    else:
+        return [fit(row("", "", " → "), width)]
+    full = row(heading, shown, arrow)
+    return [fit((*full, (tail, "dim")) if length(full) + len(tail) <= width else full, width)]
 
 
 def _discount(run: RunView) -> Row:
