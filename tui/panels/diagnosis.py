@@ -51,8 +51,8 @@ def held_back(scene: Scene, run: RunView, width: int) -> Row:
         (clean(found.kind).upper(), "two-strong"),
         (f"  {clean(found.text)}", "text"),
     )
-    if length(row) + length(remedy) > width:  # the sentence is cut before the advice
-        row = fit(row, max(20, width - length(remedy)))
+    if length(row) + length(remedy) > width:  # the sentence is cut before the advice, down to three fifths
+        row = fit(row, max(width * 3 // 5, width - length(remedy)))
     return fit((*row, *remedy), width)
 
 
