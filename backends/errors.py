@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+UNAVAILABLE = frozenset(
+    {"unsupported", "backend-missing", "python-missing", "probe-failed", "no-gpu", "no-driver"}
+)
+"""Kinds of error that say that the configuration cannot exist here; any other is a failure of something that
+might have worked."""
+
 
 class MeasureError(Exception):
     """Something named could not be measured.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..backends.errors import UNAVAILABLE
 from .pareto import SHORT
 from .records import Event, Run
-from .results import UNAVAILABLE
 from .texts import cleaned
 from .view import BackendView
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from .. import __version__
 from ..backends.configuration import Configuration
-from ..backends.errors import MeasureError
+from ..backends.errors import UNAVAILABLE, MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
 from . import change, gap, pareto, units
@@ -50,12 +50,6 @@ SETTINGS = (
 REPEATS_FOR_INTERVAL = 5
 """From here on intervals are those between repeats: they contain what a run's own interval cannot, the
 difference from run to run."""
-
-UNAVAILABLE = frozenset(
-    {"unsupported", "backend-missing", "python-missing", "probe-failed", "no-gpu", "no-driver"}
-)
-"""Kinds of error that say that the configuration cannot exist here; any other is a failure of something that
-might have worked."""
 
 
 class Measured(Protocol):

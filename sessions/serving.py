@@ -18,7 +18,7 @@ import msgspec
 from ..backends import models, registry
 from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration
-from ..backends.errors import MeasureError
+from ..backends.errors import UNAVAILABLE, MeasureError
 from ..backends.probes import Availability
 from . import commands
 from .engine import Engine
@@ -26,7 +26,6 @@ from .options import LIVE_DURATION_S
 from .plan import Task, describe, make_tasks
 from .prober import probe
 from .proving import Proving
-from .results import UNAVAILABLE
 from .runner import Runner
 from .runs import same_configuration
 from .sweeping import DURATION_S, Sweeping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..backends.errors import UNAVAILABLE
 from ..sessions import pareto
-from ..sessions.results import UNAVAILABLE
 from ..sessions.view import RunView
 from .naming import model_name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ...sessions import pareto
-from ...sessions.results import blank_result
 from ...sessions.view import RunView
 from ..naming import short_backend
 from ..ranking import discounted, every, measured, unavailable
@@ -61,7 +60,7 @@ def done(scene: Scene, run: RunView, width: int) -> list[Row]:
 def ended(scene: Scene, width: int) -> list[Row]:
     """A session that was closed: the best of its runs, or its only one with what held it back."""
     view, run = scene.view, scene.view.run
-    runs = [r for r in every(view.runs, run) if r.phase == "end"]
+    runs = [r for r in every(view.runs, run) if r.phase == "end" and not _given_up(r)]
     head = headed("■ ENDED", "one-strong")
     if len(runs) > 1 and measured(runs):
         rows = sentence(head, pareto.summary([_result(r) for r in runs]), "", width)
@@ -74,15 +73,28 @@ def ended(scene: Scene, width: int) -> list[Row]:
     return [fit((*head, (result(run), "text")), width), held_back(scene, run, width) or fit(EMPTY, width)]
 
 
+def _given_up(run: RunView) -> bool:
+    """Whether a person stopped it before it was measured: nothing came of it, and nothing is to be said."""
+    return run.latency is None and run.error is not None and run.error.kind == "stopped"
+
+
 def _result(run: RunView) -> pareto.Result:
-    """A run's result; a field that an older version did not write is there, and unknown."""
+    """What a summary needs of a run, as a result has it."""
     c = run.configuration
-    blank = blank_result(c, "unavailable" if unavailable(run) else "failed" if run.latency is None else None)
-    known = {name: value for name, value in (run.result or {}).items() if name in blank}
-    why = discounted(run)
-    known["status"] = "fallback" if why == "fallback" else known.get("status", blank["status"])
-    known["latency_ms"] = (
-        {"p50": run.latency.quantiles[0].value / 1e6} if run.latency and run.latency.quantiles else {}
-    )
-    known["throughput"], known["agreement"] = run.throughput, run.agreement
-    return {**blank, **known}
+    status = discounted(run)
+    if run.latency is None:
+        status = "unavailable" if unavailable(run) else "failed"
+    p50 = run.latency.quantiles[0].value / 1e6 if run.latency is not None and run.latency.quantiles else None
+    return {
+        "status": "ok" if status in ("", "differs") else status,
+        "agreement": run.agreement,
+        "latency_ms": {"p50": p50},
+        "throughput": run.throughput,
+        "backend": c.label,
+        "model": c.model,
+        "dims": dict(c.dims),
+        "precision": c.precision,
+        "batch": c.batch,
+        "data_path": c.data_path,
+        "load": c.load,
+    }
