@@ -213,6 +213,20 @@ def test_cancelling_a_load_goes_on_with_what_was_measured_before(watch: Callable
     assert watched.phase("measure", 3).cold_start is None, "its worker was parked"
 
 
+def test_what_is_chosen_before_the_backends_are_known_is_measured(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    chosen = kit.task("simulated-two", requests=None).configuration
+    watched.client.send("configure", chosen)
+    begun = watched.until(
+        lambda r: (
+            isinstance(r, Run) and r.configuration is not None and r.configuration.backend == chosen.backend
+        )
+    )
+    assert isinstance(begun, Run)
+    watched.phase("measure", begun.run)
+    assert not [r for r in watched.log if isinstance(r, Event) and r.level == "error"]
+
+
 def test_cancelling_the_first_load_stops(watch: Callable[..., Watched]) -> None:
     watched = watch(kit.task(requests=None, fault="hang", when="load"))
     watched.phase("load", 1)

@@ -71,7 +71,11 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         row += _numbers(run, unit, found)
         row += [of(run) for _, of in extra]
         rows.append([*row, number(run.requests) if run.latency is not None else ""])
-    return table(columns, rows, width, keep=len(named))
+    wide = table(columns, rows, width, keep=len(named))
+    fits = any(named[-1].title in text for text, _ in wide[0])
+    return (
+        wide if fits else table(columns, rows, width, gap=1, keep=len(named))
+    )  # closer, before a column is lost
 
 
 def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:
