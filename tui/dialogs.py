@@ -12,6 +12,7 @@ from .compare import rows as compare_rows
 from .loads import offers
 from .naming import differences, short_backend
 from .overlays import Choice, Pager, Picker
+from .ranking import MARKS, discounted
 from .render.cells import clean
 from .render.numbers import duration, number, span
 from .scene import Message, shown_run
@@ -153,7 +154,12 @@ def choose_run(app: InfertopApp) -> None:
         name = f"#{run.run} {short_backend(app.view, run.configuration)}"
         p50 = run.latency.quantiles[0].value if run.latency is not None and run.latency.quantiles else None
         note = differences(run.configuration, present.configuration, app.view)
-        lines.append(Choice(str(run.run), name, f"{note}, p50 {duration(p50)}, {number(run.throughput)}/s"))
+        mark = MARKS.get(discounted(run), "")
+        lines.append(
+            Choice(
+                str(run.run), name, f"{note}, p50 {duration(p50)}, {number(run.throughput)}/s {mark}".rstrip()
+            )
+        )
     app.open(Picker("compare with", lines, choose))
 
 

@@ -38,6 +38,13 @@ def facts(configuration: Configuration) -> list[str]:
     return [*out, configuration.data_path, configuration.load]
 
 
+def chosen_options(configuration: Configuration) -> list[str]:
+    """The runtime's own settings that were asked for: `max-autotune`, `cuda_graph=1`."""
+    options = configuration.options
+    mode = [options.compile_mode] if options.compile_mode else []
+    return [*mode, *(f"{clean(name)}={clean(value)}" for name, value in options.backend_options.items())]
+
+
 def differences(one: Configuration, other: Configuration, view: View) -> str:
     """What `one` has that `other` has not, e.g. `torch, batch 8`."""
     out = []
@@ -54,4 +61,7 @@ def differences(one: Configuration, other: Configuration, view: View) -> str:
         out.append(one.data_path)
     if one.load != other.load:
         out.append(one.load)
+    out += [text for text in chosen_options(one) if text not in chosen_options(other)]
+    if one.options.threads != other.options.threads and one.options.threads and other.options.threads:
+        out.append(f"{one.options.threads} threads")
     return ", ".join(out) or "the same again"

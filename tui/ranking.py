@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..backends.errors import UNAVAILABLE
 from ..sessions import pareto
 from ..sessions.view import RunView
-from .naming import model_name
+from .naming import chosen_options, model_name
 
 Work = tuple[object, ...]
 
@@ -95,6 +95,7 @@ VARYING: tuple[tuple[str, Callable[[RunView], str]], ...] = (
     ("path", lambda run: run.configuration.data_path),
     ("load", lambda run: run.configuration.load),
     ("sizes", lambda run: " ".join(f"{name}={size}" for name, size in run.configuration.dims.items())),
+    ("options", lambda run: " ".join(chosen_options(run.configuration))),
     ("model", lambda run: model_name(run.configuration.model)),
 )
 """What names a run beside its backend and batch; a column only where runs differ in it."""

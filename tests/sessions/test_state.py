@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from infertop.backends.configuration import Configuration
+from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.records import Clock, End, Event, Fault, Key, Record, Run, Tick, Verdict
 from infertop.sessions.runs import same_configuration
 from infertop.sessions.state import SessionState
@@ -221,6 +221,8 @@ def test_before_is_the_last_measured_run_of_another_configuration() -> None:
         ({"dims": {"seq": 4}}, True),
         ({"data_path": "pinned"}, False),
         ({"environment": "old"}, False),
+        ({"options": Options(agreement=True, tolerance=0.1)}, True),
+        ({"options": Options(compile_mode="max-autotune")}, False),
     ],
 )
 def test_same_configuration(change: dict[str, Any], same: bool) -> None:

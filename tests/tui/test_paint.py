@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pytest
-from infertop.backends.configuration import Configuration
+from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.records import Event, Fault, Verdict
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
@@ -328,6 +328,10 @@ def test_differences_are_named() -> None:
     other = dataclasses.replace(one, backend="torch-eager", batch=8)
     assert differences(one, other, view) == "ort-cpu, batch 32"
     assert differences(one, one, view) == "the same again"
+    tuned = dataclasses.replace(one, options=Options(threads=8, backend_options={"cuda_graph": "1"}))
+    plain = dataclasses.replace(one, options=Options(threads=4))
+    assert differences(tuned, plain, view) == "cuda_graph=1, 8 threads"
+    assert differences(plain, tuned, view) == "4 threads"
 
 
 def test_quitting_leaves_the_results_and_the_commands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from infertop.backends.configuration import Options
 from infertop.sessions.records import Fault
 from infertop.sessions.view import RunView
 from infertop.tests.tui import synthetic
@@ -110,6 +111,8 @@ def test_what_runs_differ_in_has_a_column_and_nothing_else() -> None:
     assert "open:100/s" in loads[2]
     assert "path" not in loads[0]
     assert cell(loads, 1, "mJ/sample") == "41.0"
+    graphs = Options(backend_options={"cuda_graph": "1"})
+    assert "cuda_graph=1" in panel(run(1, 1000), run(2, 2000, changes={"options": graphs}))[2]
 
 
 def test_what_cannot_be_had_here_did_not_fail() -> None:
