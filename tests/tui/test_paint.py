@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.records import Event, Fault, Verdict
+from infertop.sessions.standing import Standing
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
@@ -280,6 +281,18 @@ def test_the_header_says_when_nothing_is_recorded_frozen_slow_or_damaged() -> No
 def test_readings_that_cannot_be_read_say_why() -> None:
     lines = screen(synthetic.view(), 200, 60)
     assert any("clock" in line and "–  the system does not tell" in line for line in lines)
+
+
+def test_where_another_verdict_began_stands_among_the_events() -> None:
+    begun = (Standing(30 * 10**9, "host", 1), Standing(70 * 10**9, "launch", 1))
+    lines = screen(synthetic.view(standings=begun), 200, 60)
+    places = [
+        next(i for i, line in enumerate(lines) if text in line)
+        for text in ("◆ ort-cpu: host", "◆ ort-cpu: launch")
+    ]
+    assert places == sorted(places)
+    newest = Standing(10**12, "launch", 1)
+    assert "◆ ort-cpu: launch" in screen(synthetic.view(standings=(newest,)))[22]
 
 
 def test_a_replay_has_a_timeline_and_its_place() -> None:

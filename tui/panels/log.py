@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ...sessions.state import EVENTS
+from ..naming import short_backend
+from ..ranking import every
 from ..render.cells import Row
 from ..render.events import Entry, lines, ticker
 from ..scene import Panel, Scene
@@ -9,10 +12,23 @@ from .states import said
 
 
 def entries(scene: Scene) -> list[Entry]:
-    """The events with their time of day, oldest first. What a sweep would take was an answer to a question, and did not happen."""
+    """The events with their time of day, oldest first, and where another verdict began.
+
+    What a sweep would take was an answer to a question, and did not happen.
+    """
     view = scene.view
     offset = view.unix - view.now
-    return [(offset + event.t, event.level, event.text) for event in view.events if not event.data.get("dry")]
+    found = [
+        (offset + event.t, event.level, event.text) for event in view.events if not event.data.get("dry")
+    ]
+    runs = {run.run: short_backend(view, run.configuration) for run in every(view.runs, view.run)}
+    oldest = view.events[0].t if len(view.events) >= EVENTS else 0  # what is older is not kept either
+    found += [
+        (offset + begun.t, "verdict", f"{runs[begun.run]}: {begun.kind}" if begun.run in runs else begun.kind)
+        for begun in view.standings
+        if begun.t >= oldest
+    ]
+    return sorted(found, key=lambda entry: entry[0])
 
 
 def title(scene: Scene) -> Row:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from .cells import Glyphs, Row, clean, cut, length
 from .numbers import clock
 
-Entry = tuple[int, str, str]  # wall clock (unix ns), level, sentence
+Entry = tuple[int, str, str]  # wall clock (unix ns), level (or "verdict"), sentence
 
-_STYLE = {"warn": "two", "error": "bad"}
-_GLYPH = {"warn": "▲ ", "error": "✕ "}
+_STYLE = {"warn": "two", "error": "bad", "verdict": "one"}
+_GLYPH = {"warn": "▲ ", "error": "✕ ", "verdict": "◆ "}
 
 
 def line(entry: Entry, width: int, glyphs: Glyphs) -> Row:
