@@ -10,7 +10,7 @@ from .panels.percentiles import interval, known, quantile_name
 from .panels.runs import verdict_of
 from .ranking import MARKS, discounted
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.numbers import UNKNOWN, Measured, Unit, change, count, number, span, sure_change, unit_for
+from .render.numbers import UNKNOWN, Measured, Unit, change, count, number, seconds, sure_change, unit_for
 from .render.stages import ORDER
 from .render.table import Cell, Column, table
 from .scene import shown_run
@@ -38,9 +38,9 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
     out: list[Row] = []
     for run, others in ((other, now), (now, other)):
         name = f"#{run.run} {short_backend(view, run.configuration)}"
-        what = differences(run.configuration, others.configuration, view)
+        what = differences(run.configuration, others.configuration, view, named=True)
         verdict = verdict_of(run)
-        facts = f"n {count(run.requests)} in {span(run.measured_s)}, grade {run.grade or UNKNOWN}"
+        facts = f"n {count(run.requests)} in {seconds(run.measured_s)}, grade {run.grade or UNKNOWN}"
         out.append(
             ((f"{'then' if run is other else 'now '} ", "dim"), (name, "strong"), (f"  {what}", "text"))
         )
@@ -66,7 +66,7 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
     if other.response is not None and now.response is not None:
         cells += _percentiles(other.response, now.response, unit, "response ")
     out += table(columns, cells, width)
-    out += [EMPTY, *_stages(other, now, width)]
+    out += [EMPTY, *_stages(other, now, unit, width)]
     note = "a range stands where the intervals, those within each run, do not overlap; a change without one may be none"
     out += [EMPTY, *(((line, "dim"),) for line in wrap(note, width))]
     return out
@@ -120,13 +120,12 @@ def _percentiles(then: Latency, now: Latency, unit: Unit, what: str) -> list[lis
     return [*found, [*mean, change(now.mean, then.mean), UNKNOWN, UNKNOWN]]
 
 
-def _stages(other: RunView, now: RunView, width: int) -> list[Row]:
+def _stages(other: RunView, now: RunView, unit: Unit, width: int) -> list[Row]:
     """Means of the stages, with their part of the request."""
     then, here = dict(other.stages or {}), dict(now.stages or {})
     names = [name for name in (*ORDER, "enqueue") if name in then or name in here]
     if not names:
         return [(("no request of these runs was timed by stage", "dim"),)]
-    unit = unit_for(max((*then.values(), *here.values())))
     wholes = [sum(v for k, v in found.items() if k != "enqueue") for found in (then, here)]
     cells: list[list[Cell]] = []
     for name in names:

@@ -45,10 +45,10 @@ def chosen_options(configuration: Configuration) -> list[str]:
     return [*mode, *(f"{clean(name)}={clean(value)}" for name, value in options.backend_options.items())]
 
 
-def differences(one: Configuration, other: Configuration, view: View) -> str:
-    """What `one` has that `other` has not, e.g. `torch, batch 8`."""
+def differences(one: Configuration, other: Configuration, view: View, *, named: bool = False) -> str:
+    """What `one` has that `other` has not, e.g. `torch, batch 8`; `named`: its backend stands before it already."""
     out = []
-    if (one.backend, one.environment) != (other.backend, other.environment):
+    if not named and (one.backend, one.environment) != (other.backend, other.environment):
         out.append(short_backend(view, one))
     if one.model != other.model:
         out.append(model_name(one.model))
@@ -64,4 +64,4 @@ def differences(one: Configuration, other: Configuration, view: View) -> str:
     out += [text for text in chosen_options(one) if text not in chosen_options(other)]
     if one.options.threads != other.options.threads and one.options.threads and other.options.threads:
         out.append(f"{one.options.threads} threads")
-    return ", ".join(out) or "the same again"
+    return ", ".join(out) or ("" if named and one.backend != other.backend else "the same again")
