@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from ..backends import models, registry
+from ..backends import backend_options, models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from . import interpreters, load_options, processors
@@ -36,7 +36,7 @@ def command(configuration: Configuration, recorded: Sequence[str] = ()) -> str:
         words += ["--load", c.load]
     if c.device and c.device != _default_device(c):
         words += ["--device", c.device]
-    words += [*_python(c, recorded), *_options(c.options)]
+    words += [*_python(c, recorded), *_options(c.options), *_backend_options(c)]
     for option in CARRIED:
         for value in _values(recorded, option):
             words += [option, value]
@@ -66,12 +66,21 @@ def _options(options: Options) -> Iterator[str]:
             yield from (option, str(value))
     for name, shape in options.input_shapes.items():
         yield from ("--input-shape", f"{name}={shape}" if name else shape)
-    for key, value in options.backend_options.items():
-        yield from ("--backend-option", f"{key}={value}")
     if not options.agreement:
         yield "--no-agreement"  # `run` compares outputs where nobody says otherwise
     if options.trust_engine:
         yield "--trust-engine"
+
+
+def _backend_options(configuration: Configuration) -> Iterator[str]:
+    """Those that the backend takes, as they were asked for; what other backends take would be refused beside this one alone."""
+    c = configuration
+    asked = [backend_options.parse(word) for word in c.options.asked_options]
+    meant = [one.text for one in asked if not c.backend or one.meant(c.backend)]
+    if not asked or backend_options.fitted(c).options.backend_options != c.options.backend_options:
+        meant = [f"{key}={value}" for key, value in c.options.backend_options.items()]
+    for text in meant:
+        yield from ("--backend-option", text)
 
 
 def _default_precision(configuration: Configuration) -> str | None:

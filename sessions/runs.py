@@ -49,6 +49,10 @@ def merged(known: Run, news: Run) -> Run:
     return msgspec.structs.replace(known, phase=news.phase, repeat=known.repeat or news.repeat, **fresh)
 
 
+_BESIDE = ("agreement", "tolerance", "control", "asked_options")
+"""Options that change nothing of what is timed: what is done before, and what was asked of other backends."""
+
+
 def same_configuration(a: Configuration, b: Configuration) -> bool:
     """Whether two configurations measure the same, one of them perhaps as asked and the other as it was resolved.
 
@@ -65,10 +69,7 @@ def same_configuration(a: Configuration, b: Configuration) -> bool:
     own, other = dict(vars(a.options)), dict(vars(b.options))
     if own["threads"] is None or other["threads"] is None:
         own["threads"] = other["threads"] = None
-    for name in (
-        "agreement",
-        "tolerance",
-    ):  # whether and how outputs are compared changes nothing that is timed
+    for name in _BESIDE:
         own[name] = other[name]
     return own == other
 

@@ -84,7 +84,7 @@ class Sweepable:
             for precision, batch, path in itertools.product(precisions, batches, paths):
                 if precision in place.precisions and path in place.paths:
                     c = replace(place.base, precision=precision, batch=batch, data_path=path)
-                    taken.append(replace(c, options=replace(c.options, agreement=True)))
+                    taken.append(replace(c, options=replace(c.options, agreement=True, control=True)))
         return Scope(tuple(taken), tuple(missing))
 
 

@@ -221,7 +221,7 @@ def test_before_is_the_last_measured_run_of_another_configuration() -> None:
         ({"dims": {"seq": 4}}, True),
         ({"data_path": "pinned"}, False),
         ({"environment": "old"}, False),
-        ({"options": Options(agreement=True, tolerance=0.1)}, True),
+        ({"options": Options(agreement=True, tolerance=0.1, control=True, asked_options=["trt:x=1"])}, True),
         ({"options": Options(compile_mode="max-autotune")}, False),
     ],
 )
