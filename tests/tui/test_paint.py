@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration, Options
-from infertop.sessions.records import Event, Fault, Verdict
+from infertop.sessions.records import PHASES, Event, Fault, Verdict
 from infertop.sessions.standing import Standing
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
@@ -19,6 +19,7 @@ from infertop.tui.farewell import farewell
 from infertop.tui.layout import SMALLEST, plan
 from infertop.tui.naming import differences
 from infertop.tui.paint import paint, with_axes
+from infertop.tui.panels.verdict import verdict
 from infertop.tui.port import nothing
 from infertop.tui.render.cells import ASCII, BRAILLE, Glyphs, length
 from infertop.tui.scene import Message, Scene
@@ -186,6 +187,16 @@ def test_a_switch_shows_its_phase_time_and_progress_and_keeps_the_old_results() 
     assert "BUILDING" in lines[2]
     assert "40 %" in lines[2]
     assert "✓ load › build › warm-up" in lines[3]
+
+
+@pytest.mark.parametrize("phase", [p for p in PHASES if p not in ("start", "measure", "end")])
+def test_every_phase_has_its_place_among_the_steps(phase: str) -> None:
+    view = synthetic.loading()
+    assert view.run is not None
+    scene = Scene(dataclasses.replace(view, run=dataclasses.replace(view.run, phase=phase)), BRAILLE)
+    steps = verdict(scene, 100)[1]
+    assert [style for text, style in steps if text.strip() and style == "two-strong"] == ["two-strong"]
+    assert any(text.startswith("✓ import") for text, _ in steps) is (phase not in ("import",))
 
 
 def test_a_parked_worker_is_said_to_have_been_quick() -> None:
