@@ -43,7 +43,7 @@ def sentence(result: Result) -> tuple[str, str]:
     name, error, status = result["backend"], result["error"], result["status"]
     if status == "ok" or status == "fallback" or (error or {}).get("kind") == "stopped":
         p50 = (result["latency_ms"] or {}).get("p50")
-        text = f"{name} ended without a measured request"
+        text = f"{name} ended without a measured request" if error is None else f"{name}: {error['message']}"
         if p50 is not None:
             rate = units.rate(result["throughput"])
             text = f"{name} ended: p50 {units.milliseconds(p50)} ms, {rate} samples/s, n {units.count(result['requests'])}"

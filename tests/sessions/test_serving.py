@@ -233,6 +233,9 @@ def test_cancelling_the_first_load_stops(watch: Callable[..., Watched]) -> None:
     said = answer(watched, watched.client.send("cancel"))
     assert said.data["do"] == "stop"
     watched.phase("end", 1)
+    ended = watched.until(lambda r: isinstance(r, Event) and r.kind == "run")
+    assert isinstance(ended, Event)
+    assert (ended.level, ended.text) == ("info", "simulated: stopped while loading the model")
 
 
 def test_warm_up_quick_switches_and_ends_of_runs_are_events(watch: Callable[..., Watched]) -> None:
