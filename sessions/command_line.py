@@ -10,6 +10,9 @@ from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from . import interpreters, load_options, processors
 
+COMPILES = "torch-compile"
+"""The backend that takes a compile mode; beside others alone the command line refuses one."""
+
 CARRIED = ("--warmup", "--duration", "--requests")
 """What a session's own command said of the measuring itself, and is no part of a configuration."""
 
@@ -37,6 +40,8 @@ def command(configuration: Configuration, recorded: Sequence[str] = ()) -> str:
     if c.device and c.device != _default_device(c):
         words += ["--device", c.device]
     words += [*_python(c, recorded), *_options(c.options), *_backend_options(c)]
+    if c.options.compile_mode and c.backend in ("", COMPILES):
+        words += ["--compile-mode", c.options.compile_mode]
     for option in CARRIED:
         for value in _values(recorded, option):
             words += [option, value]
@@ -58,7 +63,6 @@ def _options(options: Options) -> Iterator[str]:
         ("--gc", options.gc, plain.gc),
         ("--inputs", options.inputs, plain.inputs),
         ("--weights", options.weights, plain.weights),
-        ("--compile-mode", options.compile_mode, plain.compile_mode),
         ("--tolerance", options.tolerance, plain.tolerance),
     )
     for option, value, default in single:

@@ -41,7 +41,10 @@ def facts(configuration: Configuration) -> list[str]:
 def chosen_options(configuration: Configuration) -> list[str]:
     """The runtime's own settings that were asked for: `max-autotune`, `cuda_graph=1`."""
     options = configuration.options
-    mode = [options.compile_mode] if options.compile_mode else []
+    compiles = (
+        configuration.backend == "torch-compile"
+    )  # the mode is of the command, and nothing to the others
+    mode = [options.compile_mode] if options.compile_mode and compiles else []
     return [*mode, *(f"{clean(name)}={clean(value)}" for name, value in options.backend_options.items())]
 
 

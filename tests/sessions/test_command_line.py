@@ -47,6 +47,7 @@ def parsed(line: str) -> tuple[Configuration, dict[str, Any]]:
         raise AssertionError("the line leaves something to the machine")
 
     plan, _ = options.plan([model], options.Words(**known), probe)
+    options.check_compile_mode(options.Words(**known), plan)
     [configuration] = plan.configurations
     return configuration, given
 
@@ -131,9 +132,11 @@ def test_the_line_is_parsed_as_the_same_configuration(folder: Path, data: st.Dat
     configuration = data.draw(configurations(folder))
     found, _ = parsed(command(configuration, RECORDED))
     # What was asked of other backends only is nothing to this one.
-    meant = [word for word in configuration.options.asked_options if parse(word).meant(configuration.backend)]
-    options = dataclasses.replace(configuration.options, asked_options=meant)
-    assert found == dataclasses.replace(configuration, options=options)
+    own, backend = configuration.options, configuration.backend
+    meant = [word for word in own.asked_options if parse(word).meant(backend)]
+    mode = own.compile_mode if backend == "torch-compile" else None
+    expected = dataclasses.replace(own, asked_options=meant, compile_mode=mode)
+    assert found == dataclasses.replace(configuration, options=expected)
 
 
 def test_options_that_nobody_typed_are_written_as_they_are() -> None:

@@ -115,6 +115,13 @@ def test_what_runs_differ_in_has_a_column_and_nothing_else() -> None:
     assert "cuda_graph=1" in panel(run(1, 1000), run(2, 2000, changes={"options": graphs}))[2]
 
 
+def test_the_throughput_of_an_open_loop_is_nobodys_rival() -> None:
+    asked = run(1, 9_000, 0.1e6, changes={"load": "open:9000/s"})
+    table = panel(asked, run(2, 5_000), run(3, 4_000, 5e6))
+    assert [cell(table, row, "to best") for row in (1, 2, 3)] == ["–", "best", "−20 %"]
+    assert [("◆" in line) for line in table[1:]] == [False, True, False]
+
+
 def test_what_cannot_be_had_here_did_not_fail() -> None:
     fault = Fault("unsupported", "onnxruntime-cpu has no fp16", "use fp32")
     table = panel(run(1, 1000), run(2, 0, n=0, latency=None, error=fault))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...sessions import pareto
 from ...sessions.view import RunView
 from ..naming import short_backend
-from ..ranking import discounted, every, measured, unavailable
+from ..ranking import discounted, every, measured, open_loop, unavailable
 from ..render.cells import EMPTY, Row, clean, fit, length, spread
 from ..render.numbers import count, number, span
 from ..scene import Scene
@@ -97,4 +97,5 @@ def _result(run: RunView) -> pareto.Result:
         "batch": c.batch,
         "data_path": c.data_path,
         "load": c.load,
+        "open_loop": open_loop(run),
     }

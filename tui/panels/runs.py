@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...sessions.view import RunView
 from ..naming import short_backend
-from ..ranking import MARKS, Ranking, discounted, every, last, ranking, unavailable, varying
+from ..ranking import MARKS, Ranking, discounted, every, last, open_loop, ranking, unavailable, varying
 from ..render.cells import EMPTY, Row, clean
 from ..render.numbers import UNKNOWN, Unit, change, number, unit_for
 from ..render.table import Cell, Column, table
@@ -93,7 +93,7 @@ def _numbers(run: RunView, unit: Unit, found: Ranking) -> list[Cell]:
     ratio: Cell = UNKNOWN
     if why := discounted(run):
         ratio = (MARKS.get(why, clean(why)), "bad" if why == "differs" else "two-strong")
-    elif best is not None:
+    elif best is not None and not open_loop(run):
         ratio = "best" if run.run == best.run else change(run.throughput, best.throughput)
     return [number(known.get(0.5)), number(run.throughput), ratio, number(known.get(0.99))]
 
