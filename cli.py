@@ -147,6 +147,10 @@ WORDS = [
     _option("--trust-engine", is_flag=True, help="Load a FILE.plan that infertop did not build: a TensorRT engine is native code."),
     _option("--seed", type=click.IntRange(0), default=0, show_default=True, help="For inputs and the order of runs."),
     _option("--interval", metavar="TIME", default="250ms", show_default=True, help="One tick, 100ms to 1s."),
+    _option(
+        "--telemetry", type=click.Choice(["off", "light", "full"]), default="full", show_default=True,
+        help="What is read of the machine meanwhile: light leaves out what costs more than microseconds, off opens no NVML.",
+    ),
 ]  # fmt: skip
 
 BUILDING = [
@@ -277,8 +281,7 @@ def run(
 
         settings = EngineSettings(
             environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
-            fallback=typed.fallback == "auto",
-            command=["infertop", *sys.argv[1:]],
+            command=["infertop", *sys.argv[1:]], telemetry=typed.telemetry,
         )  # fmt: skip
         measured = _measure(planned, settings, resumed, prove)
     from .sessions.delivery import deliver
@@ -417,7 +420,7 @@ def live(
     settings = EngineSettings(
         environments=environments, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
         command=["infertop", *sys.argv[1:]], task=task, stay=typed.duration is not None or typed.requests is not None,
-        fallback=typed.fallback != "none",
+        telemetry=typed.telemetry,
     )  # fmt: skip
     from .tui.start import run_live
 

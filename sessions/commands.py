@@ -13,9 +13,10 @@ import msgspec
 
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
+from ..telemetry.metrics import Level
 
 Verb = Literal[
-    "configure", "stop", "start", "record", "no-record", "end", "stay", "sweep", "prove", "again", "cancel"
+    "configure", "stop", "start", "record", "no-record", "end", "stay", "sweep", "prove", "telemetry"
 ]
 
 
@@ -25,7 +26,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     and go on with what was measured before. `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine.
     `stay`: outlive this connection. `sweep`: measure `configurations` one after another, `duration_s` each, or with `dry` only
     say how long that takes; `stop` and `configure` end it. `prove`: put the present verdict's advice to the proof in alternating blocks,
-    then go on."""
+    then go on. `telemetry`: read so much of the machine from now on, `level` `off`, `light` or `full`."""
 
     do: Verb
     id: str
@@ -33,6 +34,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     configurations: list[Configuration] = []
     duration_s: float | None = None
     dry: bool = False
+    level: Level | None = None
 
 
 class Client:
@@ -62,6 +64,10 @@ class Client:
         return self._send(
             Command("sweep", self._id(), None, list(configurations), duration_s=duration_s, dry=dry)
         )
+
+    def telemetry(self, level: Level) -> str:
+        """Have so much of the machine read from now on; the event of the id returned says when that is so."""
+        return self._send(Command("telemetry", self._id(), level=level))
 
     def _id(self) -> str:
         return f"{os.getpid()}-{next(self._numbers)}"

@@ -14,18 +14,16 @@ import msgspec
 from .. import __version__
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
-from ..telemetry.host import HostSource, facts
-from ..telemetry.metrics import MetricSpec, Source, Value
-from ..telemetry.nvml import Nvml, cuda_order
+from ..telemetry.host import facts
+from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
-from ..telemetry.sampler import Sampler
 from . import outcome
 from .diagnosis import Diagnosis
-from .measurement import Measurement, TickNumbers
+from .instruments import GpuSource, Instruments
+from .measurement import TickNumbers
 from .plan import Task
 from .readings import Readings
-from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Metric, Run, Tick
-from .results import Result
+from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Run, Tick
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
@@ -38,36 +36,40 @@ KEY_EVERY_S = 60.0
 PARTING_S = 0.5
 """So long the end of a session waits for its run to stop; a request that takes longer is cut off."""
 
+LOOK_S = 2.0
+"""So long at most a run that has ended waits for the last look at who is on its GPU."""
+
+PEOPLE = (".processes", ".other_memory")
+
+LEVEL_WORDS = {
+    "off": "telemetry is off: nothing is read until it is switched on again",
+    "light": "telemetry is light: each tick what costs microseconds, clocks and counters every 5 s",
+    "full": "telemetry is full",
+}
+
 
 def read_clock() -> Clock:
     """Both clocks at one instant, as nearly as two calls can."""
     return Clock(time.monotonic_ns(), time.time_ns())
 
 
-def as_metric(spec: MetricSpec) -> Metric:
-    return Metric(spec.id, spec.unit, spec.resolution, spec.counter, spec.status, spec.reason, spec.source)
-
-
 class Engine:
     """Makes one session. Every method is called by the main thread; `step` waits for what comes next and handles it."""
 
-    def __init__(self, settings: EngineSettings, place: Place) -> None:
-        self.settings, self.place = settings, place
+    def __init__(self, settings: EngineSettings, place: Place, gpus: GpuSource = NvmlSource) -> None:
+        """`gpus` opens NVML."""
+        self.settings, self.place, self._gpus = settings, place, gpus
         self.workers = Workers(settings)
         self.runner: Runner | None = None
         self.selector = selectors.DefaultSelector()
         self.results: list[dict[str, Any]] = []
         interval = round(settings.interval_s * 1e9)
-        self._nvml = nvml = Nvml()
-        sources: list[Source] = [HostSource(), NvmlSource(interval, nvml)] if settings.telemetry else []
-        self._sampler = Sampler(sources, interval)
-        self._table = self._sampler.table
+        self.instruments = Instruments(interval, settings.telemetry, gpus)
         clock = read_clock()
         self._began = clock.monotonic
         self.header = Header(
-            format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=interval,
-            metrics=[as_metric(spec) for spec in self._table], infertop=__version__, pid=os.getpid(), host=facts(),
-            gpus=nvml.facts(), gpu_status=nvml.reason(), driver=nvml.driver, command=settings.command, recording=place.recording,
+            format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=interval, infertop=__version__,
+            pid=os.getpid(), host=facts(), command=settings.command, recording=place.recording, **self.instruments.header(),
         )  # fmt: skip
         before = last_run(place)
         self.writer = SegmentWriter(place.path, self.header)
@@ -83,10 +85,9 @@ class Engine:
         self._next_tick = clock.monotonic + self.header.interval
         self._per_second = max(1, round(1 / settings.interval_s))
         self._next_key = KEY_EVERY_S
-        self._newest: list[Value] = [None] * len(self._table)
-        self._readings = Readings(self._table)
-        self._measured: Measurement | None = None  # what the readings belong to
-        self._sampler.start()
+        self._readings = Readings(self.instruments.table)
+        self._looking: int | None = None  # monotonic ns since when an ended run waits for its last look
+        self.instruments.start()
 
     def now(self) -> int:
         """Session time: ns since the header's clock pair."""
@@ -130,11 +131,13 @@ class Engine:
         except (OSError, MeasureError):
             self._nowhere = True
 
-    def move(self, recording: bool, text: str) -> None:
+    def move(self, recording: bool, text: str, kind: str = "recording") -> None:
         """Go on in a new segment, recorded or not; the old one's `end` names it. Raises OSError where it cannot be made."""
         place = self.place.move(recording)
         clock = read_clock()
-        header = msgspec.structs.replace(self.header, segment=place.segment, clock=clock, recording=recording)
+        header = msgspec.structs.replace(
+            self.header, segment=place.segment, clock=clock, recording=recording, **self.instruments.header()
+        )
         writer = SegmentWriter(place.path, header)
         self.writer.close(End(t=self.now(), reason=text, next=str(place.path)))
         self.place.release()
@@ -144,17 +147,44 @@ class Engine:
         self.state.apply(header)
         self.diagnosis.take(header)
         self._write([self.state.key(self.now(), clock)])
-        self.say("recording", text, level="info" if recording else "warn")
+        self.say(kind, text, level="info" if recording else "warn")
+
+    def set_telemetry(self, level: Level, command: str | None = None) -> None:
+        """How much is read of the machine from now on. Where NVML is opened for it the log goes on in a new segment, whose table has the
+        GPUs. Raises OSError or MeasureError where that cannot be made."""
+        if level == self.instruments.level:
+            self.say("telemetry", f"telemetry is {level} already", command=command, telemetry=level)
+            return
+        if self.instruments.can(level):
+            self.instruments.set_level(level)
+        else:
+            self._open_nvml(level)
+        self.say("telemetry", LEVEL_WORDS[level], command=command, telemetry=level)
+
+    def _open_nvml(self, level: Level) -> None:
+        before = self.instruments
+        self.instruments = Instruments(self.header.interval, level, self._gpus)
+        try:
+            self.move(self.place.recording, "NVML is opened: from here on there are readings", "telemetry")
+        except (OSError, MeasureError):
+            self.instruments.stop()
+            self.instruments = before
+            raise
+        before.stop()
+        self.instruments.set_worker(self.runner.worker.pid if self.runner else None)
+        self.instruments.start()
+        self._readings = Readings(self.instruments.table)
 
     def start(self, task: Task) -> Runner:
         """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
+        self._readings = Readings(self.instruments.table)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
-            gpu=(self._gpu(task.configuration.device) or "").removesuffix(".") or None,
+            gpu=(self.instruments.gpu(task.configuration.device) or "").removesuffix(".") or None,
         )  # fmt: skip
-        self._sampler.set_worker(worker.pid)
+        self.instruments.set_worker(worker.pid)
         self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
         return self.runner
 
@@ -179,28 +209,46 @@ class Engine:
 
     def _worker_spoke(self) -> None:
         runner = self.runner
-        if runner is None:
+        if runner is None or runner.ended:
             return
         phase = runner.phase
         runner.receive()
-        if runner.measuring and phase != "measure":
+        self._advanced(runner, phase)
+
+    def _advanced(self, runner: Runner, before: str) -> None:
+        """The worker was heard; `before` is the phase in which that found the run."""
+        if runner.measuring and before != "measure":
+            self._readings = Readings(self.instruments.table, self.instruments.newest)
+            self.instruments.look()
             self._write([self.state.key(self.now(), read_clock())])
         if runner.ended:
+            self._end(runner)
+
+    def _end(self, runner: Runner) -> None:
+        """The run has ended: its last tick. On a GPU its worker stays for one more look at who else is there."""
+        if self._looking is not None:
+            return
+        self.selector.unregister(runner.worker)
+        blobs = runner.measurement.take_second()
+        if runner.final.done or blobs:
+            self._write([self._tick_record(runner, runner.final, self.instruments.nothing(), blobs, 0)])
+        watched = runner.gpu is not None and self.instruments.level != "off"
+        if watched and runner.measuring and runner.error is None:
+            self.instruments.look()
+            self._looking = time.monotonic_ns()
+        else:
             self._finish(runner)
 
     def _finish(self, runner: Runner) -> None:
-        """The run has ended: its last tick, its result, and its worker parked or gone."""
-        self.runner = None
-        self.selector.unregister(runner.worker)
-        self._sampler.set_worker(None)
-        blobs = runner.last_second
-        if runner.final.done or blobs:
-            self._write([self._tick_record(runner, runner.final, [None] * len(self._table), blobs, 0)])
+        """All is known of the run that has ended: its result, and its worker parked or gone."""
+        self.runner = self._looking = None
+        self.instruments.set_worker(None)
         around = outcome.Surroundings(
             self._readings,
             self.header.host,
-            self._gpu(runner.task.configuration.device),
+            None if runner.gpu is None else f"{runner.gpu}.",
             self.diagnosis.shares(),
+            self.instruments.level,
         )
         result = outcome.measured(runner, around)
         self.emit(
@@ -212,18 +260,6 @@ class Engine:
             self.workers.park(runner.worker, runner.task.configuration)
         else:
             runner.worker.end()
-
-    def _tell_end(self, result: Result) -> None:
-        level, text = outcome.sentence(result)
-        self.emit(Event(t=self.now(), kind="run", text=text, level=level, run=result["run"]))
-
-    def _gpu(self, device: str) -> str | None:
-        """The prefix of a CUDA device's metrics; None for the CPU, and where CUDA's number cannot be told from NVML's."""
-        devices = cuda_order(self._nvml.devices, os.environ)
-        number = device.removeprefix("cuda:")
-        if not device.startswith("cuda:") or devices is None or int(number) >= len(devices):
-            return None
-        return f"gpu{devices[int(number)].index}."
 
     def step(self, idle: Callable[[], None] | None = None) -> None:
         """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""
@@ -240,11 +276,13 @@ class Engine:
         late = (time.monotonic_ns() - self._next_tick) // interval
         self._next_tick += (late + 1) * interval
         runner = self.runner
-        numbers = runner.tick() if runner else TickNumbers(0, None)
-        if runner and runner.ended:
-            self._finish(runner)
-            runner = None
-        values = self._read(runner)
+        numbers = TickNumbers(0, None)
+        if runner:
+            phase = runner.phase
+            numbers = numbers if runner.ended else runner.tick()
+            self._advanced(runner, phase)
+        values = self._read(self.runner)
+        runner = self.runner
         second = self._ticks % self._per_second == self._per_second - 1
         blobs = runner.measurement.take_second() if runner and second else None
         records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late))]
@@ -257,34 +295,36 @@ class Engine:
             self._each_second(runner)
 
     def _each_second(self, runner: Runner | None) -> None:
-        if runner:
+        if runner and not runner.ended:
             runner.check_hang()
             runner.check_backlog()
             if runner.ended:
-                self._finish(runner)
+                self._end(runner)
         for text in self.workers.tidy():
             self.say("worker", text)
-        for text in self._sampler.messages():
+        for text in self.instruments.messages():
             self.say("telemetry", text, level="warn")
 
-    def _read(self, runner: Runner | None) -> list[float | int | None]:
-        sample = self._sampler.latest()
-        if sample is None:
-            return [None] * len(self._table)
-        self._newest = [
-            old if new is None else new for old, new in zip(self._newest, sample.values, strict=True)
-        ]
-        if runner and runner.measuring:
-            if self._measured is not runner.measurement:
-                self._measured, self._readings = runner.measurement, Readings(self._table, self._newest)
-            self._readings.add(sample.t_ns, sample.values)
-        return sample.values
+    def _read(self, runner: Runner | None) -> list[Value]:
+        """This tick's readings; those of a run that is measured are added up."""
+        sample = self.instruments.latest()
+        values = self.instruments.nothing() if sample is None else sample.values
+        looking = self._looking
+        if runner and runner.measuring and sample is not None and looking is None:
+            self._readings.add(sample.t_ns, values)
+        if runner and looking is not None:
+            looked = sample is not None and sample.t_ns >= looking
+            if looked:
+                self._readings.add_only(PEOPLE, looking, values)
+            if looked or time.monotonic_ns() - looking > LOOK_S * 1e9:
+                self._finish(runner)
+        return values
 
     def _tick_record(
         self,
         runner: Runner | None,
         numbers: TickNumbers,
-        values: list[float | int | None],
+        values: list[Value],
         blobs: dict[str, str] | None,
         late: int,
     ) -> Tick:
@@ -308,9 +348,12 @@ class Engine:
             self._stop_run()
         if self.runner is not None:
             self.runner.fail(MeasureError("stopped", f"the session ended: {reason}"))
-            self._finish(self.runner)
+            if self._looking is None:
+                self._end(self.runner)
+            else:
+                self._finish(self.runner)
         self.workers.end()
-        self._sampler.stop()
+        self.instruments.stop()
         self.writer.close(End(t=self.now(), reason=reason))
         self.selector.close()
         self.place.release()

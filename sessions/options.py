@@ -19,6 +19,7 @@ from ..backends import backend_options, models, registry
 from ..backends.configuration import Configuration, Options
 from ..backends.errors import MeasureError
 from ..backends.shapes import parse_input_shape
+from ..telemetry.metrics import Level
 from ..telemetry.warmup import parse_rule
 from . import interpreters, load_options, processors, units
 from .interpreters import Probe
@@ -68,6 +69,7 @@ class Words:
     trust_engine: bool = False
     seed: int = 0
     interval: str = "250ms"
+    telemetry: Level = "full"
     cache_directory: str | None = None
     working_directory: str = field(default_factory=os.getcwd)
 
@@ -148,7 +150,9 @@ def about_a_model(words: Words) -> str | None:
     """The first option given that says something of a measurement, for a command that has none yet."""
     plain = Words(cache_directory=words.cache_directory, working_directory=words.working_directory)
     for one in dataclasses.fields(Words):
-        if one.name not in ("python", "interval") and getattr(words, one.name) != getattr(plain, one.name):
+        if one.name not in ("python", "interval", "telemetry") and getattr(words, one.name) != getattr(
+            plain, one.name
+        ):
             return f"--{one.name.replace('_', '-')}"
     return None
 

@@ -26,6 +26,7 @@ class Surroundings:
     host: Mapping[str, Any]
     gpu: str | None
     verdicts: Sequence[dict[str, Any]] = ()
+    level: str | None = None  # how much was read at its end
 
 
 def fault(error: MeasureError | None) -> Fault | None:
@@ -125,6 +126,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "stage_n": measurement.instrumented,
         "instrumented": measurement.instrumentation(),
         "telemetry": means,
+        "telemetry_level": around.level,
         "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
         "verdicts": list(around.verdicts),
         "stability": stability.letter,

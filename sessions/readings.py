@@ -34,6 +34,11 @@ class Readings:
         self._low = np.fmin(self._low, read)
         self._high = np.fmax(self._high, read)
 
+    def add_only(self, endings: tuple[str, ...], t: int, values: Sequence[Value]) -> None:
+        """Add those metrics alone whose ids end so."""
+        chosen = [v if name.endswith(endings) else None for name, v in zip(self._place, values, strict=True)]
+        self.add(t, chosen)
+
     def means(self) -> dict[str, float | None]:
         """By metric id: the mean of the readings, of a counter its rate per second; null for what was never read."""
         with np.errstate(invalid="ignore", divide="ignore"):

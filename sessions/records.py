@@ -58,6 +58,7 @@ class Header(Record, tag="header", kw_only=True, frozen=True):
     driver: str | None = None
     command: list[str] = []
     recording: bool = True  # false: the segment lies in the runtime directory and goes with the engine
+    telemetry: str = "full"  # how much is read at its beginning: "off", "light" or "full"
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):

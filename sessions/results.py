@@ -116,6 +116,7 @@ def blank_result(
         "cache": None,
         "agreement": None,
         "telemetry": {},
+        "telemetry_level": None,
         "energy_j_per_sample": None,
         "verdicts": [],
         "proof": None,

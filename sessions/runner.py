@@ -72,7 +72,7 @@ class Runner:
         self.reusable = False  # after the end: whether the worker can take another run
         self._emit, self._now = emit, now
         self._hang_s = hang_s
-        self._gpu = gpu
+        self.gpu = gpu
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self.last_second: dict[str, str] | None = None  # and the histograms since the last full second
         self._started = False
@@ -188,8 +188,8 @@ class Runner:
             note = f"kept loaded, ready in {took}"
         self._enter(
             "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
-            placement=message["placement"], fallback=(message["fallback"] or {}).get("message"), libraries=message["libraries"],
-            threads=message["threads"], cache=message["cache"], gpu=self._gpu, link=message["link"],
+            placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
+            threads=message["threads"], cache=message["cache"], gpu=self.gpu, link=message["link"],
             bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
             runtime=message["runtime"], control=message["control"], agreement=message.get("agreement"), note=note,
         )  # fmt: skip

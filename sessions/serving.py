@@ -196,9 +196,11 @@ class Server:
             self._prove(command.id)
         elif command.do in ("record", "no-record"):
             self._record(command.do == "record", command.id)
+        elif command.do == "telemetry":
+            self._telemetry(command)
         elif command.do == "start":
-            if engine.runner is not None:
-                self._nothing("it is running already", command.id)
+            if engine.runner is not None and not engine.runner.ended:
+                engine.say("command", "it is running already", command=command.id)
             elif self._present is not None:
                 self._begin(self._present, command.id)
         elif command.configuration is not None:
@@ -311,6 +313,19 @@ class Server:
         except (OSError, MeasureError) as error:
             self._engine.say("command", f"recording stays as it is: {error}", level="error", command=command)
 
+    def _telemetry(self, command: commands.Command) -> None:
+        if command.level is None:
+            self._refuse(
+                MeasureError("usage", "no level of telemetry was named", "off, light or full"), command.id
+            )
+            return
+        try:
+            self._engine.set_telemetry(command.level, command.id)
+        except (OSError, MeasureError) as error:
+            self._engine.say(
+                "command", f"telemetry stays as it is: {error}", level="error", command=command.id
+            )
+
     def _begin(self, task: Task, command: str | None) -> None:
         """Switch to the task: now where nothing runs, else when what runs has stopped."""
         engine = self._engine
@@ -331,6 +346,7 @@ class Server:
         # A run of a sweep or a proof is short, and one that is being stopped for another choice ends: neither is a way to go on.
         if (
             engine.runner is not None
+            and not engine.runner.ended
             and not short
             and self._next is None
             and same_configuration(engine.runner.facts.configuration, task.configuration)

@@ -54,6 +54,7 @@ class SessionState:
         self._backends: tuple[BackendView, ...] = ()
         self._verdict: Verdict | None = None
         self._standings: deque[Standing] = deque(maxlen=STANDINGS)
+        self._level = "full"
         self._apply = {
             Tick: self._tick, Run: self._run_record, Event: self._event, Verdict: self._take_verdict,
             Key: self._resume, End: self._close, Header: self._begin,
@@ -69,6 +70,7 @@ class SessionState:
         before, self.header = self.header, cleaned(header)
         self._first = self._first or header.clock
         self.offset, self.end = offset, None
+        self._level = self.header.telemetry
         self._ring.change_table(self.header.metrics[:METRICS])
         if before is not None and before.pid != header.pid:
             self._abandon(_LOST)
@@ -152,8 +154,10 @@ class SessionState:
 
     def _event(self, event: Event) -> None:
         event = cleaned(msgspec.structs.replace(event, t=self._at(event.t)))
-        if (found := lineup.told(event)) is not None and (lineup.own(event) or not self._backends):
-            self._backends = found
+        if event.kind == "backends" and isinstance(found := event.data.get("backends"), list):
+            self._backends = tuple(_backend(b) for b in found if isinstance(b, dict))
+        if event.kind == "telemetry" and isinstance(level := event.data.get("telemetry"), str):
+            self._level = level
         if event.data and len(msgspec.json.encode(event.data)) > _DATA_LIMIT:
             event = msgspec.structs.replace(event, data={})
         self._events.append(event)
@@ -247,6 +251,7 @@ class SessionState:
             since_request=_since_request(run, now),
             gaps=gaps,
             bytes=size,
+            telemetry=self._level,
         )
 
     def _state(self, alive: bool) -> str:

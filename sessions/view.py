@@ -156,3 +156,4 @@ class View:
     gaps: int  # damaged places skipped so far
     bytes: int  # of the segment read so far
     standings: tuple[Standing, ...] = ()  # where another verdict stood than before, oldest first, at most 128
+    telemetry: str = "full"  # how much is read of the machine: "off", "light" or "full"

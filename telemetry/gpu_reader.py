@@ -7,7 +7,7 @@ measurement 21 ms in which it blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from . import tenants
@@ -78,7 +78,7 @@ _ROWS = (
         if name not in DIRECTIONS
     ),
     _Row("processes", "1"),
-    _Row("other_memory", "B", 1e6, source="processes other than the worker's"),
+    _Row("other_memory", "B", 1e6, source="processes that infertop did not start"),
 )
 NAMES = tuple(row.name for row in _ROWS)
 
@@ -212,7 +212,7 @@ class GpuReader:
         limit = self._ceiling or float("inf")
         return {name: _map(found, lambda rate: min(rate * 1000.0, limit))}
 
-    def people(self, own: Sequence[int]) -> Readings:
+    def people(self, own: Collection[int]) -> Readings:
         """The processes on the GPU."""
         listed, self.tenants = tenants.read(self._nvml, self.device, own, self._blind)
         if not listed.ok:

@@ -16,6 +16,12 @@ from typing import Literal, Protocol
 Value = float | int | None
 Status = Literal["ok", "absent", "permission"]
 
+Level = Literal["off", "light", "full"]
+"""How much is read. `off`: nothing. `light`: each tick what costs microseconds, the rest of what a grade needs
+every few seconds. `full`: everything in its turn.
+"""
+LEVELS: tuple[Level, ...] = ("off", "light", "full")
+
 SECOND = 1_000_000_000
 
 
@@ -48,7 +54,7 @@ class MetricSpec:
 
 
 class Source(Protocol):
-    """Something that reads metrics. The sampler's thread alone calls `read`; `set_worker` may come from
+    """Something that reads metrics. The sampler's thread alone calls `read`; the other orders may come from
     another.
     """
 
@@ -72,6 +78,14 @@ class Source(Protocol):
 
     def set_worker(self, pid: int | None) -> None:
         """The process that is measured from now on; None: none."""
+        ...
+
+    def look(self) -> None:
+        """Read at the next tick what is read seldom and decides whether a run was undisturbed."""
+        ...
+
+    def set_level(self, level: Level) -> None:
+        """How much it reads from now on; it is not read at all while that is `off`."""
         ...
 
     def messages(self) -> list[str]:

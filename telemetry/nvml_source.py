@@ -8,15 +8,18 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
+import psutil
+
 from . import processes, tenants
 from .gpm import SHORTEST_NS
 from .gpu_reader import NAMES, GpuReader, Readings
-from .metrics import SECOND, Every, MetricSpec, Value
+from .metrics import SECOND, Every, Level, MetricSpec, Value
 from .nvml import Device, Nvml
 
 GPM_NS = SECOND // 2
 STATIC_NS = 10 * SECOND
 PROCESSES_NS = 5 * SECOND
+LIGHT_SLOW_NS = 5 * SECOND
 RETRY_NS, LONGEST_RETRY_NS = 5 * SECOND, 60 * SECOND
 SLOW_LIMIT_NS, MOVES = 6_000_000, 3
 """On an H100 the driver spins for 3 ms on the energy counter, but for 15 where the call meets its own cycle
@@ -47,14 +50,11 @@ class NvmlSource:
         self._interval = interval_ns
         self._clock = clock
         self._moves = 0
-        self._worker: int | None = None
+        self._below: set[int] = set()  # this process and what was below it at the last look
+        self._gone: set[int] = set()  # what was below it once, has ended, and is still listed
         self._messages: list[str] = []
-        # GPM every second tick; dear turns each on a tick of its own, so that no tick carries them all.
-        self._gpm_turn = Every(GPM_NS)
-        self._slow_turn = Every(SECOND, interval_ns)
-        self._static_turn = Every(STATIC_NS)
-        self._legacy_turn = Every(SECOND, 3 * interval_ns)
-        self._people_turn = Every(PROCESSES_NS)
+        self._looking = True
+        self.set_level("full")
         self._retry_ns = RETRY_NS
         self._retry_turn: Every | None = None
         blind = tenants.blindness() if blind is None else blind
@@ -88,8 +88,22 @@ class NvmlSource:
         return tenants.Tenants()
 
     def set_worker(self, pid: int | None) -> None:
-        """Also looks at the processes at the next tick: a run begins or ends."""
-        self._worker = pid
+        """Which of our processes is measured makes no difference here."""
+
+    def look(self) -> None:
+        """Look at the processes at the next tick."""
+        self._looking = True
+
+    def set_level(self, level: Level) -> None:
+        """`light`: the driver's cache each tick, clocks and counters every 5 s, processes when they are asked for;
+        no GPM, and no call that blocks.
+        """
+        self._full = level == "full"
+        # GPM every second tick; dear turns each on a tick of its own, so that no tick carries them all.
+        self._gpm_turn = Every(GPM_NS)
+        self._slow_turn = Every(SECOND if self._full else LIGHT_SLOW_NS, self._interval)
+        self._static_turn = Every(STATIC_NS)
+        self._legacy_turn = Every(SECOND, 3 * self._interval)
         self._people_turn = Every(PROCESSES_NS)
 
     def messages(self) -> list[str]:
@@ -102,13 +116,14 @@ class NvmlSource:
         self.nvml.close()
 
     def read(self, at_ns: int, now_ns: int) -> Sequence[Value]:
-        gpm, slow, static = (
-            self._gpm_turn.due(at_ns),
-            self._slow_turn.due(at_ns),
-            self._static_turn.due(at_ns),
+        slow, static = self._slow_turn.due(at_ns), self._static_turn.due(at_ns)
+        gpm, legacy, people = (
+            self._full and turn.due(at_ns) for turn in (self._gpm_turn, self._legacy_turn, self._people_turn)
         )
-        legacy, people = self._legacy_turn.due(at_ns), self._people_turn.due(at_ns)
+        if self._looking:
+            self._looking, people = False, True
         self._recover(at_ns)
+        own = self._own() if people else frozenset()
         values: list[Value] = []
         slow_ns = 0
         for reader in self.readers:
@@ -126,12 +141,14 @@ class NvmlSource:
                 if legacy and reader.pcie_source == "legacy":
                     readings |= reader.legacy()
                 if people:
-                    readings |= reader.people(self._own())
+                    readings |= reader.people(own)
                 if reader.device.lost:
                     self._lose(reader.device)
             values += [readings[name].value if name in readings else None for name in NAMES]
         if slow:
             self._dodge(slow_ns)
+        if people:
+            self._forget()
         return values
 
     def _dodge(self, slow_ns: int) -> None:
@@ -162,10 +179,19 @@ class NvmlSource:
             | reader.monitor(cheap["util"])
         )
 
-    def _own(self) -> list[int]:
-        """This process, the worker and what the worker started."""
-        worker = self._worker
-        return [os.getpid()] if worker is None else [os.getpid(), worker, *processes.descendants(worker)]
+    def _own(self) -> frozenset[int]:
+        """This process and all below it, parked workers included. The driver lists a process for a moment after
+        its end: what was below us stays ours until then.
+        """
+        below = {os.getpid(), *processes.descendants(os.getpid())}
+        before = (self._below | self._gone) - below
+        self._gone = {pid for pid in before if not psutil.pid_exists(pid)}
+        self._below = below
+        return frozenset(below | self._gone)
+
+    def _forget(self) -> None:
+        """Of those that have ended only what the driver still lists can be taken for somebody else's."""
+        self._gone &= {process.pid for reader in self.readers for process in reader.tenants.processes}
 
     def _lose(self, device: Device) -> None:
         self._messages.append(f"GPU {device.index} ({device.name}) is lost: {device.lost}")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from .metrics import MetricSpec, Source, Value
+from .metrics import Level, MetricSpec, Source, Value
 
 PATIENCE_NS = 5_000_000_000
 _STOP_S = 2.0
@@ -36,7 +36,7 @@ class Sample:
     values: list[Value]  # in the order of the table, rounded to its resolutions
     cost_ns: int  # wall time of the readings
     calls: int
-    late: int  # ticks skipped since the sample before
+    late: int  # ticks skipped since the sample that was handed out before
 
 
 class Deadlines:
@@ -68,7 +68,10 @@ class Sampler:
         *,
         patience_ns: int = PATIENCE_NS,
         clock: Callable[[], int] = time.monotonic_ns,
+        level: Level = "full",
     ) -> None:
+        self._level = level
+        self._awake = threading.Event()  # set while there is anything to read, and at the end
         self._sources = list(sources)
         self._interval = interval_ns
         self._patience = patience_ns
@@ -87,6 +90,24 @@ class Sampler:
         self.table: list[MetricSpec] = [spec for source in self._sources for spec in source.specs] + list(
             _OWN
         )
+        self.set_level(level)
+
+    @property
+    def level(self) -> Level:
+        return self._level
+
+    def set_level(self, level: Level) -> None:
+        """How much is read from now on. While it is `off` no call is made and the thread sleeps."""
+        for source in self._sources:
+            source.set_level(level)
+        with self._lock:
+            if self._level == "off":
+                self._deadlines = Deadlines(self._interval)  # the ticks of the pause were not missed
+            self._level = level
+        if level == "off":
+            self._awake.clear()
+        else:
+            self._awake.set()
 
     def start(self) -> None:
         with self._lock:
@@ -95,6 +116,7 @@ class Sampler:
     def stop(self) -> None:
         """End the thread and close the sources; one that does not answer is left to its thread."""
         self._stopping.set()
+        self._awake.set()
         thread = self._thread
         if thread is not None:
             thread.join(timeout=_STOP_S)
@@ -109,6 +131,11 @@ class Sampler:
         """The process measured from now on; None: none."""
         for source in self._sources:
             source.set_worker(pid)
+
+    def look(self) -> None:
+        """Have the next tick read what is otherwise read seldom: a run's measured time begins or has ended."""
+        for source in self._sources:
+            source.look()
 
     def latest(self) -> Sample | None:
         """The newest sample that was not handed out before, or None. Also where a hanging source is noticed."""
@@ -149,6 +176,7 @@ class Sampler:
 
     def _loop(self, generation: int) -> None:
         while True:
+            self._awake.wait()
             now = self._clock()
             with self._lock:
                 if generation != self._generation:
@@ -157,7 +185,8 @@ class Sampler:
                 self._skipped += missed
             if self._stopping.wait(max(deadline - now, 0) / 1e9):
                 return
-            self._tick(generation, deadline)
+            if self._awake.is_set():
+                self._tick(generation, deadline)
 
     def _tick(self, generation: int, deadline: int) -> None:
         began, cpu = self._clock(), time.thread_time_ns()
@@ -174,7 +203,8 @@ class Sampler:
         rounded = [spec.rounded(value) for spec, value in zip(self.table, values, strict=True)]
         with self._lock:
             if generation == self._generation:
-                self._newest = Sample(began, rounded, cost, calls, self._skipped)
+                unseen = self._newest.late if self._newest else 0
+                self._newest = Sample(began, rounded, cost, calls, self._skipped + unseen)
                 self._skipped = 0
 
     def _read(self, generation: int, index: int, deadline: int) -> Sequence[Value] | None:

@@ -17,7 +17,7 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"  # Linux: PROC_PID_INIT_INO, the same 
 
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
-    """A process that holds memory of a GPU. `own`: the worker or one of its children."""
+    """A process that holds memory of a GPU. `own`: infertop's engine or one of its workers."""
 
     pid: int
     name: str  # empty where this user cannot see it
@@ -70,7 +70,7 @@ def blindness(root: Path = Path("/")) -> str:
 def read(nvml: Nvml, device: Device, own: Iterable[int], blind: str) -> tuple[Reading, Tenants]:
     """The processes on a device now, and what the driver said when asked for them.
 
-    `own` are the ids that belong to this measurement, `blind` as `blindness` says.
+    `own` are the ids of the engine and its workers, `blind` as `blindness` says.
     """
     mine = set(own)
     computing = nvml.read(device, "nvmlDeviceGetComputeRunningProcesses")

@@ -56,6 +56,11 @@ class Watched:
         assert isinstance(record, Run)
         return record
 
+    def answer(self, command: str) -> Event:
+        record = self.until(lambda r: isinstance(r, Event) and r.id == command)
+        assert isinstance(record, Event)
+        return record
+
     def family(self) -> list[psutil.Process]:
         return [self.process, *self.process.children(recursive=True)]
 
@@ -101,6 +106,15 @@ def test_a_switch_and_back_uses_the_parked_worker_and_the_end_leaves_nothing(
     assert isinstance(watched.until(lambda r: isinstance(r, End)), End)
     assert watched.gone(family)
     assert not watched.engine.socket.exists()
+
+
+def test_telemetry_is_switched_by_a_command_and_the_run_goes_on(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task(requests=None))
+    watched.phase("measure", 1)
+    for level in ("off", "off", "light"):
+        sent = watched.client.telemetry(level)
+        assert watched.answer(sent).data["telemetry"] == level
+    assert not any(isinstance(r, Run) and r.phase == "end" for r in watched.log)
 
 
 def test_another_batch_keeps_the_worker(watch: Callable[..., Watched]) -> None:

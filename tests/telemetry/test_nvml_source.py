@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 from infertop.telemetry.gpm import NO_GPM
@@ -402,21 +404,78 @@ def test_a_container_without_a_process_list() -> None:
     assert tenants.unknown == "the driver does not list processes: this GPU does not support it"
 
 
-def test_processes_are_looked_at_when_a_run_begins() -> None:
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours that waits, as a parked worker does."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_what_we_started_is_no_other_tenant_however_long_it_idles(child: subprocess.Popen[bytes]) -> None:
+    gpu = h100(processes=[(os.getpid(), 1 << 30), (child.pid, 2 << 30)])
+    bench = Bench(Machine(gpu))
+    found = bench.tick()
+    assert (found["gpu0.processes"], found["gpu0.other_memory"]) == (2, 0)
+    assert bench.source.tenants(gpu.uuid).alone is True
+
+
+def test_a_worker_that_has_ended_stays_ours_while_the_driver_still_lists_it(
+    child: subprocess.Popen[bytes],
+) -> None:
+    gpu = h100(processes=[(child.pid, 2 << 30), (999_999_003, 3 << 30)])
+    bench = Bench(Machine(gpu))
+    bench.tick()
+    child.kill()
+    child.wait()
+    for _ in range(2):
+        bench.source.look()
+        assert bench.tick()["gpu0.other_memory"] == 3 << 30
+    gpu.processes = []
+    bench.source.look()
+    bench.tick()
+    gpu.processes = [(child.pid, 2 << 30)]  # the number has gone to somebody else
+    bench.source.look()
+    assert bench.tick()["gpu0.other_memory"] == 2 << 30
+
+
+def test_processes_are_looked_at_when_asked_for() -> None:
     gpu = h100()
     bench = Bench(Machine(gpu))
     bench.tick()
     assert bench.source.tenants(gpu.uuid).alone is True
-    bench.source.set_worker(999_999_002)
-    gpu.processes = [(999_999_002, 1 << 30), (999_999_003, 2 << 30)]
+    bench.source.look()
+    gpu.processes = [(os.getpid(), 1 << 30), (999_999_003, 2 << 30)]
     found = bench.tick()
     assert found["gpu0.processes"] == 2
     assert found["gpu0.other_memory"] == 2 << 30
     assert bench.source.tenants(gpu.uuid).alone is False
-    gpu.processes = [(999_999_002, 1 << 30)]
+    gpu.processes = [(os.getpid(), 1 << 30)]
     bench.all(20)
     assert bench.source.tenants(gpu.uuid).alone is True
     assert bench.source.tenants("GPU-none").alone is None
+
+
+def test_light_telemetry_asks_the_drivers_cache_and_little_else() -> None:
+    machine = Machine(h100())
+    bench = Bench(machine)
+    bench.source.set_level("light")
+    bench.tick()
+    machine.called.clear()
+    bench.all(40)  # ten seconds
+    count = {name: machine.called.count(name) for name in set(machine.called)}
+    assert count["nvmlDeviceGetUtilizationRates"] == 40
+    assert count["nvmlDeviceGetTotalEnergyConsumption"] == 2
+    assert not {
+        "nvmlGpmSampleGet",
+        "nvmlDeviceGetComputeRunningProcesses",
+        "nvmlDeviceGetPcieThroughput",
+    } & set(count)
+    bench.source.look()
+    assert "gpu0.processes" in bench.tick(), "a run's begin and end are looked at all the same"
+    bench.source.set_level("full")
+    assert "gpu0.sm_active" in bench.all(4)
 
 
 def test_memory_that_the_driver_does_not_tell_is_unknown() -> None:

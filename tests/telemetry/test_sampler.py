@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from infertop.telemetry.metrics import MetricSpec, Value
+from infertop.telemetry.metrics import Level, MetricSpec, Value
 from infertop.telemetry.sampler import Deadlines, Sample, Sampler
 
 MS = 1_000_000
@@ -34,6 +34,8 @@ class Scripted:
         self.began = threading.Semaphore(0)
         self.worker: int | None = None
         self.closed = False
+        self.looked = 0
+        self.level: Level = "off"
         self.said: list[str] = []
         self._action = action
 
@@ -48,6 +50,12 @@ class Scripted:
 
     def set_worker(self, pid: int | None) -> None:
         self.worker = pid
+
+    def look(self) -> None:
+        self.looked += 1
+
+    def set_level(self, level: Level) -> None:
+        self.level = level
 
     def messages(self) -> list[str]:
         told, self.said = self.said, []
@@ -221,3 +229,26 @@ def test_the_worker_and_messages_reach_through() -> None:
         await_sample(sampler, source)
     assert sampler.messages() == ["something happened"]
     assert sampler.messages() == []
+
+
+def test_a_look_and_a_level_reach_every_source() -> None:
+    source = Scripted("a", constant(1))
+    sampler = Sampler([source], 1 * MS, level="light")
+    assert source.level == sampler.level == "light"
+    sampler.look()
+    assert source.looked == 1
+
+
+def test_a_sampler_that_is_off_reads_nothing_until_it_is_on_again() -> None:
+    clock, source = Clock(), Scripted("a", constant(1))
+    with running(Sampler([source], 1 * MS, clock=clock, level="off")) as sampler:
+        assert sampler.latest() is None
+        assert source.reads == 0
+        sampler.set_level("full")
+        await_sample(sampler, source)
+        sampler.set_level("off")
+        clock.ahead += 3600 * 1000 * MS
+        sampler.latest()
+        sampler.set_level("full")
+        sample = await_sample(sampler, source)
+    assert sample.late < 3600 * 1000, "a pause is not lateness"

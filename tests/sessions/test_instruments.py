@@ -1,0 +1,136 @@
+"""What an engine reads of its GPUs, from the first look to the result: a fake NVML, real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from infertop.sessions.engine import Engine
+from infertop.sessions.records import Event, Header, Run, Tick
+from infertop.sessions.session import Session
+from infertop.tests.sessions import fake_gpus, kit
+from infertop.tests.telemetry.fake_nvml import Gpu, h100
+
+OTHERS = "other processes were on the GPU"
+
+Make = Callable[..., tuple[Engine, fake_gpus.RealTime]]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
+    made: list[Engine] = []
+
+    def engine(*gpus: Gpu, **settings: Any) -> tuple[Engine, fake_gpus.RealTime]:
+        found = fake_gpus.engine(tmp_path, *gpus, **settings)
+        made.append(found[0])
+        return found
+
+    yield engine
+    for each in made:
+        if each.selector.get_map() is not None:  # not closed yet
+            each.close("the test is over")
+
+
+def read(engine: Engine) -> list[Any]:
+    """Everything that the engine wrote."""
+    engine.close("read")
+    with Session(engine.place.path.parent) as session:
+        return [session.header, *(record for _, record in session.range(0, session.end + 1))]
+
+
+def test_our_own_workers_are_nobody_else(make: Make) -> None:
+    gpu = h100()
+    engine, _ = make(gpu)
+    engine.keep_workers = True
+    for backend in ("simulated", "simulated-two"):
+        runner = engine.start(fake_gpus.task(backend=backend))
+        gpu.processes = [*(gpu.processes or []), (runner.worker.pid, 1 << 30)]
+        while engine.runner is runner:
+            engine.step()
+    assert len(engine.workers.labels()) == 2, "the first is parked while the second runs"
+    for result in engine.results:
+        assert result["telemetry"]["gpu0.other_memory"] == 0
+        assert OTHERS not in result["stability_reasons"]
+
+
+def test_who_comes_while_a_short_run_measures_is_seen_at_its_end(make: Make) -> None:
+    gpu = h100()
+    engine, machine = make(gpu)
+    runner = engine.start(fake_gpus.task(seconds=1.0))
+    while not (runner.measuring and runner.measurement.requests):
+        engine.step()
+    looks = machine.called.count("nvmlDeviceGetComputeRunningProcesses")
+    while machine.called.count("nvmlDeviceGetComputeRunningProcesses") == looks:
+        engine.step()  # the look at the beginning of the measured time
+    gpu.processes = [(999_999_003, 2 << 30)]
+    while engine.runner is runner:
+        engine.step()
+    assert OTHERS in engine.results[-1]["stability_reasons"]
+
+
+def test_a_run_does_not_inherit_who_was_there_before_it(make: Make) -> None:
+    gpu = h100(processes=[(999_999_003, 2 << 30)])
+    engine, _ = make(gpu)
+    assert OTHERS in fake_gpus.measured(engine, fake_gpus.task(seconds=0.5))["stability_reasons"]
+    gpu.processes = []
+    assert OTHERS not in fake_gpus.measured(engine, fake_gpus.task(seconds=0.5))["stability_reasons"]
+
+
+def test_telemetry_that_is_off_opens_no_nvml_and_reads_nothing(make: Make) -> None:
+    engine, machine = make(h100(), telemetry="off")
+    result = fake_gpus.measured(engine, fake_gpus.task(seconds=0.3))
+    assert machine.called == []
+    assert result["telemetry_level"] == "off"
+    assert result["status"] == "ok"
+    header, *records = read(engine)
+    assert isinstance(header, Header)
+    assert (header.telemetry, header.gpus) == ("off", [])
+    assert "off" in header.gpu_status
+    assert all(value is None for r in records if isinstance(r, Tick) for value in r.m)
+
+
+def test_a_running_engine_stops_reading_and_goes_on(make: Make) -> None:
+    engine, machine = make(h100())
+    runner = engine.start(fake_gpus.task(seconds=30.0))
+    while not runner.measuring:
+        engine.step()
+    engine.set_telemetry("off", "c-1")
+    engine.step()
+    before = len(machine.called)
+    ticks = engine.state.view().now
+    while engine.state.view().now < ticks + 500_000_000:
+        engine.step()
+    assert len(machine.called) == before
+    assert engine.state.view().telemetry == "off"
+    engine.set_telemetry("off", "c-2")
+    engine.set_telemetry("full", "c-3")
+    while len(machine.called) == before:
+        engine.step()
+    said = [e for e in engine.state.view().events if e.kind == "telemetry"]
+    assert [(e.id, e.data["telemetry"]) for e in said] == [("c-1", "off"), ("c-2", "off"), ("c-3", "full")]
+    assert engine.place.segment == 1, "the table stays, so the segment does"
+    engine.set_telemetry("light")
+    assert engine.state.view().telemetry == "light"
+
+
+def test_nvml_that_is_opened_later_begins_a_segment_with_its_table(make: Make) -> None:
+    engine, machine = make(h100(), telemetry="off")
+    runner = engine.start(fake_gpus.task(seconds=30.0))
+    while not runner.measuring:
+        engine.step()
+    engine.set_telemetry("full")
+    assert machine.up
+    while "gpu0.power" not in engine.state.view().values:
+        engine.step()
+    assert engine.runner is runner, "the run goes on"
+    assert engine.header.segment == 2
+    assert [gpu["uuid"] for gpu in engine.header.gpus] == ["GPU-11111111"]
+    records = read(engine)
+    assert {r.run for r in records if isinstance(r, Run)} == {1}
+    assert [e.data.get("telemetry") for e in records if isinstance(e, Event) and e.kind == "telemetry"] == [
+        None,
+        "full",
+    ]
