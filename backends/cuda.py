@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import uuid
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_void_p
 from typing import Any
 
@@ -59,6 +60,24 @@ class Driver:
         self.call("cuDeviceGetAttribute", byref(major), _MAJOR, handle)
         self.call("cuDeviceGetAttribute", byref(minor), _MINOR, handle)
         return major.value, minor.value
+
+    def uuid(self, index: int) -> str:
+        """A GPU's UUID as NVML writes it, the same on and beside a MIG slice of it."""
+        return self._uuid("cuDeviceGetUuid", index, "GPU")
+
+    def slice(self, index: int) -> str | None:
+        """The UUID of the MIG slice that this is instead of a whole GPU; None for a whole one, and where the driver is too old to say."""
+        try:
+            found = self._uuid("cuDeviceGetUuid_v2", index, "MIG")
+        except AttributeError:  # a libcuda of before CUDA 11.4
+            return None
+        return None if found[4:] == self.uuid(index)[4:] else found
+
+    def _uuid(self, function: str, index: int, kind: str) -> str:
+        handle, raw = c_int(), (ctypes.c_ubyte * 16)()
+        self.call("cuDeviceGet", byref(handle), index)
+        self.call(function, byref(raw), handle)
+        return f"{kind}-{uuid.UUID(bytes=bytes(raw))}"
 
     def _error(self, function: str, code: int) -> MeasureError:
         text = c_char_p()
@@ -278,6 +297,7 @@ def _declare(library: Any) -> None:
         "cuInit": [unsigned],
         "cuDeviceGet": [pointer, c_int],
         "cuDeviceGetName": [c_char_p, c_int, c_int],
+        "cuDeviceGetUuid": [pointer, c_int],
         "cuDeviceGetAttribute": [pointer, c_int, c_int],
         "cuDevicePrimaryCtxRetain": [pointer, c_int],
         "cuDevicePrimaryCtxRelease_v2": [c_int],

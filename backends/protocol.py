@@ -15,7 +15,7 @@
 | `hello` | `pid`, `python`, `version` of the protocol |
 | `phase` | `phase`, `t` (monotonic ns) |
 | `loaded` | a `Loaded`, `cold_start` (seconds; null for what did not happen), `agreement` and `control` (null where not asked for); |
-| | on a GPU also `link`, `bytes_in`, `bytes_out` |
+| | on a GPU also `link`, `bytes_in`, `bytes_out`, `gpu` (`uuid` as NVML writes it, and `slice`, the MIG slice's or null) |
 | `started`, `measuring`, `window` | `run`, `t` |
 | `windowed` | `run`, `t` of the last completion; the window's requests are in the ring |
 | `stopped` | `run`, `t` of the last completion, `reason` (`duration`, `requests`, `stop`), `unserved`: arrivals given up, `runtime`: news of it |

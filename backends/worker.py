@@ -46,6 +46,7 @@ class Worker:
         self._link: link.Rates | None = None
         self._peaks: peaks.Peaks = {}
         self._reached: set[str] = set()  # pipes whose peak the backend has measured
+        self._gpu: dict[str, str | None] | None = None
         self._marks: list[tuple[str, int]] = []
         self._progressed = 0
 
@@ -163,9 +164,9 @@ class Worker:
         """What requests copy to the GPU and back, and at which rates this machine copies; null on the CPU."""
         assert self._backend is not None
         if not configuration.device.startswith("cuda"):
-            return {"link": None, "bytes_in": None, "bytes_out": None}
+            return {"link": None, "bytes_in": None, "bytes_out": None, "gpu": None}
         if self._link is None:
-            self._link, self._peaks = _probed(configuration.device)
+            self._link, self._peaks, self._gpu = _probed(configuration.device)
         outputs = self._backend.outputs(0)
         # bfloat16 comes back widened, since numpy has no such type.
         sizes = [
@@ -174,6 +175,7 @@ class Worker:
         ]
         return {
             "link": self._link,
+            "gpu": self._gpu,
             "bytes_in": sum(array.nbytes for array in sets[0].values()),
             "bytes_out": sum(sizes),
         }
@@ -262,14 +264,17 @@ class Worker:
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
 
 
-def _probed(device: str) -> tuple[link.Rates | None, peaks.Peaks]:
-    """The link's rates and the GPU's peaks; nothing where there is no driver, as where the runtime has fallen back to the CPU."""
+def _probed(device: str) -> tuple[link.Rates | None, peaks.Peaks, dict[str, str | None] | None]:
+    """The link's rates, the GPU's peaks, and which GPU this is, whatever its number: its UUID and that of the MIG slice, if it is one.
+    Nothing where there is no driver, as where the runtime has fallen back to the CPU.
+    """
     try:
         made = cuda.Device(cuda.load(), cuda.index_of(device))
     except MeasureError:
-        return None, {}
+        return None, {}, None
     try:
-        return link.measure(made), peaks.measure(made)
+        gpu = {"uuid": made.driver.uuid(made.index), "slice": made.driver.slice(made.index)}
+        return link.measure(made), peaks.measure(made), gpu
     finally:
         made.close()
 

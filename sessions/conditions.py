@@ -1,10 +1,13 @@
-"""Where a run took place, for its grade: who else was busy, whether clocks held, what it drew."""
+"""Where a run took place, for its grade: who else was busy, whether clocks held, how far the GPU is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from ..telemetry.clock_events import shares
+from ..telemetry.numa import Nearness
 from ..telemetry.stability import Conditions
 from .readings import Readings
 
@@ -14,10 +17,18 @@ OTHERS_BUSY = 0.25
 THROTTLES = ("throttle_power", "throttle_thermal", "throttle_hw_thermal", "throttle_brake")
 """Counters of ns in which the clocks were held down; `throttle_sync` follows another board's clock and is not among them."""
 
-SHORTEST_ENERGY_S = 2.0
-"""The energy counter moves in steps of about 0.1 s and is read each second: a shorter run says nothing of it."""
-
 Means = Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The GPU under test: what its metrics begin with ("gpu0"; None where NVML's GPU is unknown), the MIG slice that it is, what it did in the
+    quiet second, and how far its worker is."""
+
+    gpu: str | None
+    slice: str | None = None
+    quiet: Mapping[str, Any] | None = None
+    nearness: Nearness | None = None
 
 
 def on_cpu(means: Means, host: Mapping[str, Any], threads: int | None) -> Conditions:
@@ -34,30 +45,43 @@ def on_cpu(means: Means, host: Mapping[str, Any], threads: int | None) -> Condit
     return Conditions(threads=threads, quota=host.get("quota"), notes=tuple(notes))
 
 
-def on_gpu(prefix: str | None, means: Means, readings: Readings, far_node: bool = False) -> Conditions:
-    """Of a backend on a GPU whose metrics begin with `prefix` ("gpu0."); None where CUDA's number cannot be told from NVML's."""
-    if prefix is None:
-        return Conditions(gpu=True, far_node=far_node, notes=("which of NVML's GPUs this was is unknown",))
-    shares = [share for name in THROTTLES if (share := means.get(prefix + name)) is not None]
+def on_gpu(card: Card, means: Means, readings: Readings) -> Conditions:
+    """Of a backend on a GPU."""
+    far = card.nearness.sentence() if card.nearness else ""
+    if card.gpu is None:
+        return Conditions(gpu=True, far_node=far, notes=("which of NVML's GPUs this was is unknown",))
+    prefix = f"{card.gpu}."
+    held = [share for name in THROTTLES if (share := means.get(prefix + name)) is not None]
     clock = readings.span(prefix + "clock_sm")
     other = means.get(prefix + "other_memory")
+    busy = (card.quiet or {}).get("util")
+    notes = ("other slices of this GPU share its power and its clocks",) if card.slice else ()
     return Conditions(
         gpu=True,
-        throttled=max(shares) / 1e9 if shares else None,
+        throttled=max(held) / 1e9 if held else None,
         clock_span=(clock[1] - clock[0]) / clock[1] if clock and clock[1] else None,
         alone=None if other is None else other == 0,
-        far_node=far_node,
+        quiet_busy=None if busy is None else busy / 100,
+        far_node=far,
+        notes=notes,
     )
 
 
-def energy_per_sample(
-    prefix: str | None, means: Means, throughput: float | None, seconds: float
-) -> float | None:
-    """Joules a sample, idle power included; null where there is no counter or the run was too short for it."""
-    milliwatts = means.get(f"{prefix}energy") if prefix else None
-    if milliwatts is None or not throughput or seconds < SHORTEST_ENERGY_S:
+def clock_reasons(gpu: str | None, means: Means, readings: Readings) -> dict[str, Any] | None:
+    """Why the clocks were where they were: reason → share of the time; None without a GPU that tells."""
+    if gpu is None or (masks := readings.masks(f"{gpu}.reasons")) is None:
         return None
-    return milliwatts / 1000 / throughput
+    rates = {name: means.get(f"{gpu}.{name}") for name in (*THROTTLES, "throttle_sync")}
+    return shares(masks, rates)
+
+
+def held(reasons: Mapping[str, Any] | None) -> str:
+    """What held the clocks down, by the exact counters, in a sentence; empty where nothing did."""
+    counted = [
+        (name, found["share"]) for name, found in (reasons or {}).items() if found["from"] == "counter"
+    ]
+    parts = [f"{name} {100 * share:.1f} %" for name, share in counted if share > 0]
+    return f"the clocks were held: {', '.join(parts)} of the time" if parts else ""
 
 
 def _others(means: Means, allowed: int) -> float | None:

@@ -7,6 +7,7 @@ import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,11 +18,14 @@ from ..backends.probes import Availability
 from ..telemetry.host import facts
 from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
+from ..telemetry.sampler import Sample
 from . import outcome
+from .conditions import held
 from .diagnosis import Diagnosis
 from .instruments import GpuSource, Instruments
 from .measurement import TickNumbers
 from .plan import Task
+from .quiet import QuietSecond, sentence
 from .readings import Readings
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Run, Tick
 from .runner import Runner
@@ -87,6 +91,7 @@ class Engine:
         self._next_key = KEY_EVERY_S
         self._readings = Readings(self.instruments.table)
         self._looking: int | None = None  # monotonic ns since when an ended run waits for its last look
+        self._quiet: QuietSecond | None = None
         self.instruments.start()
 
     def now(self) -> int:
@@ -175,14 +180,15 @@ class Engine:
         self.instruments.start()
         self._readings = Readings(self.instruments.table)
 
-    def start(self, task: Task) -> Runner:
-        """Begin a run; it ends in `finish`, which `step` calls. Raises MeasureError where no worker can be started."""
+    def start(self, task: Task, quiet: bool = True) -> Runner:
+        """Begin a run, on a GPU with a quiet second before its warm-up; `step` brings it to its end. Raises MeasureError where no worker
+        can be started."""
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
         self._readings = Readings(self.instruments.table)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
-            gpu=(self.instruments.gpu(task.configuration.device) or "").removesuffix(".") or None,
+            locate=partial(self.instruments.gpu, task.configuration.device), quiet=quiet and self.instruments.level != "off",
         )  # fmt: skip
         self.instruments.set_worker(worker.pid)
         self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
@@ -217,6 +223,9 @@ class Engine:
 
     def _advanced(self, runner: Runner, before: str) -> None:
         """The worker was heard; `before` is the phase in which that found the run."""
+        if runner.phase == "quiet" and before != "quiet" and runner.gpu is not None:
+            self.instruments.look()
+            self._quiet = QuietSecond(self.instruments.table, runner.gpu, time.monotonic_ns())
         if runner.measuring and before != "measure":
             self._readings = Readings(self.instruments.table, self.instruments.newest)
             self.instruments.look()
@@ -241,16 +250,19 @@ class Engine:
 
     def _finish(self, runner: Runner) -> None:
         """All is known of the run that has ended: its result, and its worker parked or gone."""
-        self.runner = self._looking = None
+        self.runner = self._looking = self._quiet = None
         self.instruments.set_worker(None)
-        around = outcome.Surroundings(
-            self._readings,
-            self.header.host,
-            None if runner.gpu is None else f"{runner.gpu}.",
-            self.diagnosis.shares(),
-            self.instruments.level,
-        )
-        result = outcome.measured(runner, around)
+        result = outcome.measured(runner, self._around())
+        if text := held(result["clock_reasons"]):
+            self.emit(
+                Event(
+                    t=self.now(),
+                    kind="telemetry",
+                    text=text,
+                    run=runner.run,
+                    data={"clock_reasons": result["clock_reasons"]},
+                )
+            )
         self.emit(
             Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
         )
@@ -260,6 +272,12 @@ class Engine:
             self.workers.park(runner.worker, runner.task.configuration)
         else:
             runner.worker.end()
+
+    def _around(self) -> outcome.Surroundings:
+        header = self.header
+        return outcome.Surroundings(
+            self._readings, header.host, header.gpus, self.diagnosis.shares(), self.instruments.level
+        )
 
     def step(self, idle: Callable[[], None] | None = None) -> None:
         """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""
@@ -309,6 +327,8 @@ class Engine:
         """This tick's readings; those of a run that is measured are added up."""
         sample = self.instruments.latest()
         values = self.instruments.nothing() if sample is None else sample.values
+        if runner and self._quiet is not None:
+            self._be_quiet(runner, self._quiet, sample)
         looking = self._looking
         if runner and runner.measuring and sample is not None and looking is None:
             self._readings.add(sample.t_ns, values)
@@ -319,6 +339,20 @@ class Engine:
             if looked or time.monotonic_ns() - looking > LOOK_S * 1e9:
                 self._finish(runner)
         return values
+
+    def _be_quiet(self, runner: Runner, quiet: QuietSecond, sample: Sample | None) -> None:
+        """A tick of the quiet second; at its end the warm-up begins."""
+        if sample is not None:
+            quiet.add(sample.t_ns, sample.values)
+        if not quiet.over(time.monotonic_ns()) and self.instruments.level != "off":
+            return
+        self._quiet = None
+        found = quiet.result()
+        assert runner.gpu is not None
+        if found is not None:
+            text, level = sentence(runner.gpu, found)
+            self.say("quiet", text, level=level, **found)
+        runner.go(found)
 
     def _tick_record(
         self,

@@ -147,7 +147,7 @@ def _prove(
     index, count = max(0, course.done - 1), len(course.tasks)
     while (block := proving.next()) is not None:
         try:
-            runner = engine.start(block)
+            runner = engine.start(block, quiet=False)
         except MeasureError as error:
             proving.give_up(error.message)
             break

@@ -86,10 +86,13 @@ class Instruments:
         """At the next tick also read who is on the GPUs."""
         self._sampler.look()
 
-    def gpu(self, device: str) -> str | None:
-        """The prefix of a CUDA device's metrics; None for the CPU, and where CUDA's number cannot be told from NVML's."""
-        devices = cuda_order(self._source.nvml.devices, os.environ) if self._source else None
-        number = device.removeprefix("cuda:")
-        if not device.startswith("cuda:") or devices is None or int(number) >= len(devices):
+    def gpu(self, device: str, uuid: str | None = None) -> str | None:
+        """What the metrics of a CUDA device begin with ("gpu0"): by the UUID that its worker found, until then by what the environment
+        says of CUDA's numbers. None for the CPU, and where that cannot be told."""
+        if self._source is None or not device.startswith("cuda:"):
             return None
-        return f"gpu{devices[int(number)].index}."
+        devices = self._source.nvml.devices
+        if uuid is not None:
+            return next((f"gpu{found.index}" for found in devices if found.uuid == uuid), None)
+        order, number = cuda_order(devices, os.environ), int(device.removeprefix("cuda:"))
+        return f"gpu{order[number].index}" if order is not None and number < len(order) else None

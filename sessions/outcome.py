@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..backends.errors import MeasureError
-from ..telemetry.stability import grade, window_medians
-from ..telemetry.statistics import MIN_BLOCKS, mean_interval, rate_interval, run_intervals
-from . import gap, response, tokens, units
-from .conditions import energy_per_sample, on_cpu, on_gpu
-from .plan import Instead, Task
+from ..telemetry.numa import nearness
+from ..telemetry.stability import Conditions, grade, window_medians
+from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
+from . import energy, gap, response, tokens
+from .conditions import Card, Means, clock_reasons, on_cpu, on_gpu
+from .plan import Task
 from .readings import Readings
 from .records import Fault
 from .results import QUANTILES, Result, blank_result, options_of
@@ -20,13 +21,29 @@ from .runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else goes into a result: the readings while it measured, the host's facts, the GPU's prefix in the metric table, the verdicts."""
+    """What else goes into a result: the readings while it measured, the host's facts and the GPUs', the verdicts."""
 
     readings: Readings
     host: Mapping[str, Any]
-    gpu: str | None
+    gpus: Sequence[Mapping[str, Any]] = ()
     verdicts: Sequence[dict[str, Any]] = ()
     level: str | None = None  # how much was read at its end
+
+
+def card(runner: Runner, around: Surroundings) -> Card:
+    """The GPU that the run is on."""
+    node = next((gpu.get("numa") for gpu in around.gpus if f"gpu{gpu.get('index')}" == runner.gpu), None)
+    host, options = around.host, runner.facts.configuration.options
+    cores = options.cpu_affinity or host.get("allowed_cores") or ()
+    near = nearness(node, cores, host.get("numa") or {}, host.get("numa_distances") or {})
+    return Card(runner.gpu, runner.slice, runner.quiet, near)
+
+
+def conditions(runner: Runner, around: Surroundings, means: Means) -> Conditions:
+    """Where the run takes place, as its grade sees it."""
+    if runner.facts.configuration.device.startswith("cuda"):
+        return on_gpu(card(runner, around), means, around.readings)
+    return on_cpu(means, around.host, runner.facts.loaded.get("threads"))
 
 
 def fault(error: MeasureError | None) -> Fault | None:
@@ -72,8 +89,13 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     result["runtime"] = (facts.loaded.get("runtime") or {}) | facts.runtime
     result["libraries"] = facts.loaded.get("libraries") or {}
     result["dropped"] = runner.worker.ring.dropped
-    result["complete"] = runner.error is None and not runner.stopped
-    result["asked"] = {"duration_s": runner.task.duration_s, "requests": runner.task.requests}
+    result["quiet"] = runner.quiet
+    near = card(runner, around).nearness
+    result["numa"] = near and {
+        "gpu_node": near.gpu_node,
+        "worker_nodes": list(near.worker_nodes),
+        "distance": near.distance,
+    }
     if facts.settled is not None:
         result["warmup"] = {
             "settled": facts.settled,
@@ -95,19 +117,18 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     means = around.readings.means()
     seconds = measurement.measured_s
     throughput = samples / seconds if seconds else None
-    if facts.configuration.device.startswith("cuda"):
-        conditions = on_gpu(around.gpu, means, around.readings)
-    else:
-        conditions = on_cpu(means, around.host, facts.loaded.get("threads"))
-    if facts.loaded.get("unproven"):
-        conditions = replace(conditions, notes=(*conditions.notes, facts.loaded["unproven"]))
+    at = conditions(runner, around, means)
     stability = grade(
         window_medians(measurement.seconds),
         service.variation,
         service.n,
-        conditions,
+        at,
         measurement.requests - service.n,
     )
+    interval = _throughput(runner)
+    # Where nothing ran on the GPU, what it drew says nothing of this run.
+    gpu = None if _all_on_cpu(facts.loaded) else runner.gpu
+    joules = energy.per_sample(around.readings, gpu, throughput, interval, runner.quiet)
     result |= {
         "requests": measurement.requests,
         "samples": samples,
@@ -116,7 +137,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "tokens_per_s": tokens.per_second(
             facts.loaded, facts.configuration.dims, facts.configuration.batch, measurement.requests, seconds
         ),
-        "throughput_ci95": _throughput(runner),
+        "throughput_ci95": interval,
         "latency_ms": response.latency(service),
         "latency_ci95_ms": response.milliseconds(intervals, mean_interval(measurement.seconds)),
         "ci_method": method,
@@ -127,7 +148,9 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "instrumented": measurement.instrumentation(),
         "telemetry": means,
         "telemetry_level": around.level,
-        "energy_j_per_sample": energy_per_sample(around.gpu, means, throughput, seconds),
+        "energy_j_per_sample": None if joules is None else joules["j_per_sample"],
+        "energy": joules,
+        "clock_reasons": clock_reasons(runner.gpu, means, around.readings),
         "verdicts": list(around.verdicts),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
@@ -136,16 +159,11 @@ def measured(runner: Runner, around: Surroundings) -> Result:
     return result
 
 
-def _in_place_of(instead: Instead, result: Result) -> Result:
-    """What a result says that has the name of something else than was measured; a failure of its own stays one."""
-    named = {"backend": instead.asked.label, "measured_by": result["backend"]}
-    if result["error"] is not None:
-        error = result["error"]
-        return named | {"error": {**error, "message": f"{instead.reason}, and failed: {error['message']}"}}
-    return named | {
-        "status": "fallback",
-        "error": {"kind": "fallback", "message": instead.reason, "fix": instead.fix},
-    }
+def _all_on_cpu(loaded: Mapping[str, Any]) -> bool:
+    """Whether a run that was asked onto a GPU has all its nodes on the CPU, or nobody knows of any that is not."""
+    return bool(loaded.get("fallback")) and all(
+        name.startswith("CPU") for name in loaded.get("placement") or ()
+    )
 
 
 def _throughput(runner: Runner) -> list[float] | None:

@@ -56,7 +56,7 @@ class Proving:
         block = self._proof.next()
         if block is not None:
             try:
-                self._runner = self._engine.start(block)
+                self._runner = self._engine.start(block, quiet=False)
             except MeasureError as error:
                 self._proof.give_up(f"{describe(block.configuration)} could not be started: {error.message}")
             else:

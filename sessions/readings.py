@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class Readings:
         self._first, self._last = np.full(size, np.nan), np.full(size, np.nan)
         self._began, self._ended = np.zeros(size), np.zeros(size)
         self._low, self._high = np.full(size, np.inf), np.full(size, -np.inf)
+        self._bits = {i: Counter[int]() for i, spec in enumerate(table) if spec.unit == "bits"}
 
     def add(self, t: int, values: Sequence[Value]) -> None:
         """A tick's readings at monotonic ns `t`, in the order of the table; None was not read."""
@@ -33,6 +35,9 @@ class Readings:
         self._count[known] += 1
         self._low = np.fmin(self._low, read)
         self._high = np.fmax(self._high, read)
+        for i, masks in self._bits.items():
+            if (mask := values[i]) is not None:
+                masks[int(mask)] += 1
 
     def add_only(self, endings: tuple[str, ...], t: int, values: Sequence[Value]) -> None:
         """Add those metrics alone whose ids end so."""
@@ -46,7 +51,22 @@ class Readings:
             seconds = (self._ended - self._began) / 1e9
             rate = np.where(seconds > 0, (self._last - self._first) / seconds, np.nan)
         found = np.where(self._counter, rate, mean)
-        return {name: None if np.isnan(found[i]) else float(found[i]) for name, i in self._place.items()}
+        return {
+            name: None if np.isnan(found[i]) else float(found[i])
+            for name, i in self._place.items()
+            if i not in self._bits  # a mask has no mean
+        }
+
+    def masks(self, name: str) -> Mapping[int, int] | None:
+        """How many ticks had which value of a bit mask; None where it was not read."""
+        return self._bits.get(self._place.get(name, -1)) or None
+
+    def counted(self, name: str) -> tuple[float, float] | None:
+        """By how much a counter grew between its first reading and its last, and the seconds between them; None with fewer than two."""
+        i = self._place.get(name)
+        if i is None or self._count[i] < 2 or self._last[i] < self._first[i]:
+            return None
+        return float(self._last[i] - self._first[i]), float(self._ended[i] - self._began[i]) / 1e9
 
     def span(self, name: str) -> tuple[float, float] | None:
         """Lowest and highest reading of a metric; None where it was not read."""

@@ -10,9 +10,9 @@ from ..backends.configuration import Configuration
 
 FORMAT = "1.0"
 
-PHASES = ("start", "import", "export", "load", "build", "check", "control", "warmup", "measure", "end")
+PHASES = ("start", "import", "export", "load", "build", "check", "control", "quiet", "warmup", "measure", "end")
 """What a run goes through, in order; `export` and `build` only where the backend has them, `check` where outputs are compared, `control`
-where a plain call is timed beside the same request in steps."""
+where a plain call is timed beside the same request in steps, `quiet` (the worker loaded and idle) on a GPU."""
 
 STAGES = ("host", "h2d", "compute", "d2h", "gap", "enqueue")
 
@@ -88,6 +88,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     gpu: str | None = (
         None  # the device's prefix in the metric table, as "gpu0"; None on the CPU and where it cannot be told
     )
+    quiet: dict[str, Any] | None = None  # with "warmup", on a GPU: what it did while the worker was idle
     link: dict[str, float] | None = None  # what copies reach here, bytes/s: backends/link.py
     bytes_in: int | None = None  # of one request, copied to the GPU
     bytes_out: int | None = None

@@ -18,7 +18,7 @@ from ..backends.configuration import Configuration
 from ..backends.errors import UNAVAILABLE, MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
-from . import change, gap, pareto, units
+from . import energy, gap, pareto
 from .diagnosis import together
 from .plan import Plan
 from .records import OUTSIDE, STAGES, Header
@@ -118,6 +118,10 @@ def blank_result(
         "telemetry": {},
         "telemetry_level": None,
         "energy_j_per_sample": None,
+        "energy": None,
+        "quiet": None,
+        "clock_reasons": None,
+        "numa": None,
         "verdicts": [],
         "proof": None,
         "stability": None,
@@ -257,6 +261,7 @@ def merge(repeats: Sequence[Result], planned: int = 1) -> Result:
         },
         "telemetry": _telemetry(good),
         "energy_j_per_sample": _mean((r["energy_j_per_sample"], r["samples"]) for r in good),
+        "energy": energy.together([(r.get("energy"), r["samples"]) for r in good]),
         "agreement": _agreement(good),
         "verdicts": together([(r["verdicts"], r["duration_s"] or 0.0) for r in good]),
         **_stability(good),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -28,7 +28,8 @@ TREND_S = 3.0
 PHASE_WORDS = {
     "start": "starting", "import": "importing its runtime", "export": "exporting the model", "load": "loading the model",
     "build": "building the model", "check": "comparing its outputs with the reference's",
-    "control": "timing the plain call beside its steps", "warmup": "warming up", "measure": "measuring", "end": "ending",
+    "control": "timing the plain call beside its steps", "quiet": "looking what else is busy on the GPU",
+    "warmup": "warming up", "measure": "measuring", "end": "ending",
 }  # fmt: skip
 
 
@@ -58,9 +59,11 @@ class Runner:
         *,
         hang_s: float = HANG_S,
         resident: bool = False,
-        gpu: str | None = None,
+        locate: Callable[[str | None], str | None] = lambda _: None,
+        quiet: bool = False,
     ) -> None:
-        """`gpu` is the prefix of the device under test in the metric table."""
+        """`locate` gives the prefix of the device under test in the metric table, by its UUID where the worker knows it. With `quiet` a
+        run on a GPU waits in the phase of that name until somebody calls `go`."""
         self.run, self.task, self.worker = run, task, worker
         self.facts = Facts(task.configuration)
         self.measurement = Measurement(task.warmup)
@@ -72,7 +75,10 @@ class Runner:
         self.reusable = False  # after the end: whether the worker can take another run
         self._emit, self._now = emit, now
         self._hang_s = hang_s
-        self.gpu = gpu
+        self.gpu: str | None = None
+        self.slice: str | None = None  # the MIG slice that it runs on
+        self.quiet: dict[str, Any] | None = None
+        self._locate, self._wants_quiet = locate, quiet
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self.last_second: dict[str, str] | None = None  # and the histograms since the last full second
         self._started = False
@@ -182,32 +188,59 @@ class Runner:
         )
         self.facts.loaded = message
         self.facts.cold_start = message["cold_start"]
-        note = ""
-        if self._resident:
-            took = units.duration(time.monotonic() - self._begun)
-            note = f"kept loaded, ready in {took}"
+        self._find(message.get("gpu") or {})
+        known = {
+            name: message[name]
+            for name in (
+                "inputs",
+                "assumed",
+                "placement",
+                "fallback",
+                "libraries",
+                "threads",
+                "cache",
+                "link",
+                "bytes_in",
+                "bytes_out",
+                "work",
+                "peaks",
+                "runtime",
+                "control",
+            )
+        }
+        waits = self._wants_quiet and self.gpu is not None
         self._enter(
-            "warmup", configuration=self.facts.configuration, inputs=message["inputs"], assumed=message["assumed"],
-            placement=message["placement"], fallback=message["fallback"], libraries=message["libraries"],
-            threads=message["threads"], cache=message["cache"], gpu=self.gpu, link=message["link"],
-            bytes_in=message["bytes_in"], bytes_out=message["bytes_out"], work=message["work"], peaks=message["peaks"],
-            runtime=message["runtime"], control=message["control"], agreement=message.get("agreement"), note=note,
-        )  # fmt: skip
-        if note:
-            text = f"{self.facts.configuration.label} was {note}"
-            self._emit(Event(t=self._now(), kind="worker", text=text, run=self.run))
-        self._tell(message.get("runtime") or {})
+            "quiet" if waits else "warmup", configuration=self.facts.configuration, gpu=self.gpu, **known
+        )
+        for note in (message.get("runtime") or {}).get("notes", ()):
+            self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:
             text = f"DIFFERS from {agreement['reference']}: {agreement['reason']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         if message["fallback"]:
-            self._fell_back(message["fallback"])
-        elif message["unproven"]:
-            self._emit(
-                Event(t=self._now(), kind="worker", text=message["unproven"], level="warn", run=self.run)
-            )
-        self._run()
+            text = f"FALLBACK: {message['fallback']}"
+            self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
+        if not waits:
+            self.go()
+
+    def _find(self, gpu: Mapping[str, Any]) -> None:
+        """Which of NVML's GPUs this is, by what the worker found."""
+        if not self.task.configuration.device.startswith("cuda"):
+            return
+        self.gpu, self.slice = self._locate(gpu.get("uuid")), gpu.get("slice")
+        if self.slice:
+            text = f"this is the MIG slice {self.slice}: NVML tells no utilisation, GPM, clocks or link of a slice, and power only of the whole GPU"
+            self._emit(Event(t=self._now(), kind="telemetry", text=text, level="warn", run=self.run))
+
+    def go(self, quiet: Mapping[str, Any] | None = None) -> None:
+        """Have the worker begin its requests; `quiet` is what the GPU did while it was idle."""
+        if quiet is not None:
+            self.quiet = dict(quiet)
+        if self.phase != "warmup":
+            self._enter("warmup", quiet=self.quiet)
+        options = self.task.configuration.options
+        self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
         self._started = True
 
     def _run(self) -> None:
@@ -341,7 +374,8 @@ class Runner:
             self.fail(
                 MeasureError(
                     "stopped", f"stopped while {PHASE_WORDS[self.phase]}", "press r to start it again"
-                )
+                ),
+                keep=self.phase == "quiet",
             )
 
     def fail(self, error: MeasureError, *, keep: bool = False) -> None:

@@ -207,6 +207,7 @@ class RunState:
             "agreement": _known(record, "agreement"),
             "fallback": record.fallback,
             "gpu": record.gpu,
+            "quiet": record.quiet,
             "link": record.link,
             "work": record.work,
             "peaks": record.peaks,

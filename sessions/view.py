@@ -62,6 +62,7 @@ class RunView:
     agreement: Mapping[str, Any] | None = None  # of the outputs with the reference's, as in the result
     fallback: str | None = None  # what does not run where it was asked to, in one sentence
     gpu: str | None = None  # the device's prefix in the metric table, as "gpu0"
+    quiet: Mapping[str, Any] | None = None  # what that did while the worker was loaded and idle
     link: Mapping[str, float] | None = (
         None  # bytes/s: h2d_pinned, h2d_pageable, d2h_pinned, d2h_pageable, staging
     )

@@ -40,12 +40,6 @@ POWER_COUNTERS, THERMAL_COUNTERS = (
     ("throttle_thermal", "throttle_hw_thermal"),
 )
 
-QUIET_AFTER_NS = 1_000_000_000
-"""So long after a run the GPU's utilisation, a mean of up to a second, is no longer that run's."""
-
-QUIET_PHASES = ("start", "import", "export")
-"""Phases in which the worker does not use the GPU yet."""
-
 MOST_CORES = 1e4
 
 
@@ -108,9 +102,7 @@ class Windows:
     def __init__(self) -> None:
         self._header: Header | None = None
         self._readings = Readings(())
-        self._quiet: dict[str, float] = {}
         self._highest: dict[str, float] = {}  # clock of each GPU, MHz
-        self._busy_until = -QUIET_AFTER_NS
         self._restart()
         self.run = Run(t=0, run=0, phase="end")
         """The present run, what is known of it merged into one record."""
@@ -133,7 +125,6 @@ class Windows:
     def _rebase(self, shift: int) -> None:
         """The engine goes on in another segment, whose times are counted from a clock pair that is `shift` ns later."""
         self._readings.rebase(shift)
-        self._busy_until -= shift
         self._since = None if self._since is None else self._since - shift
 
     def _follow(self, gpu: str | None) -> None:
@@ -145,7 +136,6 @@ class Windows:
             "host.quota",
             "host.quota_throttled",
         )
-        utils = [name for name in self._readings.place if name.startswith("gpu") and name.endswith(".util")]
         own = [
             name
             for name in self._readings.place
@@ -154,7 +144,7 @@ class Windows:
         if gpu is not None:
             names = (*GPU_READINGS.values(), *POWER_COUNTERS, *THERMAL_COUNTERS, "reasons")
             own += [f"{gpu}.{name}" for name in names]
-        self._readings.follow([*host, *utils, *own])
+        self._readings.follow([*host, *own])
 
     def enter(self, run: Run) -> None:
         """The present run has entered a phase; `run` is all that is known of it."""
@@ -163,8 +153,6 @@ class Windows:
             self._readings.clear()
         if run.gpu != self.run.gpu:
             self._follow(run.gpu)
-        if run.phase not in QUIET_PHASES or self.run.phase == "measure":
-            self._busy_until = run.t
         if run.phase == "measure" and self._since is None:
             self._since = run.t
             self._readings.clear()
@@ -175,7 +163,6 @@ class Windows:
         self._readings.add(tick.t, tick.m)
         measuring = self.run.phase == "measure" and tick.run == self.run.run
         if not measuring:
-            self._look_around(tick.t)
             return None
         self._ticks += 1
         self._requests += tick.done
@@ -199,17 +186,6 @@ class Windows:
                 self._requests = max(0, self._requests - counts.n)
             else:
                 self._stage.setdefault(name, []).append(counts)
-
-    def _look_around(self, t: int) -> None:
-        """How busy the GPUs are while nothing of ours computes."""
-        if self.run.phase not in (*QUIET_PHASES, "end") or t - self._busy_until < QUIET_AFTER_NS:
-            self._readings.clear()
-            return
-        for name in self._readings.place:
-            if name.startswith("gpu") and name.endswith(".util"):
-                value = self._readings.mean(name)
-                if value is not None:
-                    self._quiet[name.removesuffix(".util")] = value
 
     def _mean(self, name: str) -> float | None:
         parts = self._stage.get(name)
@@ -279,7 +255,7 @@ class Windows:
             power_capped=_share(readings.rate([f"{gpu}.{name}" for name in POWER_COUNTERS])),
             thermal_capped=_share(readings.rate([f"{gpu}.{name}" for name in THERMAL_COUNTERS])),
             reasons=None if reasons is None else int(reasons),
-            quiet_util=self._quiet.get(gpu),
+            quiet_util=(self.run.quiet or {}).get("util"),
         )
 
     def _host(self) -> Host:

@@ -57,6 +57,7 @@ _ROWS = (
     _Row("energy", "mJ", counter=True),
     _Row("temperature", "°C"),
     _Row("clock_sm", "MHz"),
+    _Row("clock_max", "MHz", source="MaxClockInfo: what the SMs' clock could be"),
     _Row("clock_memory", "MHz"),
     _Row("reasons", "bits", source="clock event reasons"),
     *(_Row(name, "ns", counter=True) for name in _THROTTLE_FIELDS),
@@ -126,13 +127,12 @@ class GpuReader:
         return self._ask("nvmlDeviceGetTemperature", self._nvml.api.NVML_TEMPERATURE_GPU)
 
     def slow(self) -> Readings:
-        """Each second: clocks, the energy counter, the time counters and the link as it is now."""
+        """Each second: the SMs' clock, the energy counter, the time counters and the link as it is now."""
         api = self._nvml.api
         numbers = [*self._throttle.values(), _POWER_INSTANT_FIELD]
         fields = self._nvml.fields(self.device, numbers)
         return {
             "clock_sm": self._ask("nvmlDeviceGetClockInfo", api.NVML_CLOCK_SM),
-            "clock_memory": self._ask("nvmlDeviceGetClockInfo", api.NVML_CLOCK_MEM),
             "energy": self._ask("nvmlDeviceGetTotalEnergyConsumption"),
             "pcie_gen": self._ask("nvmlDeviceGetCurrPcieLinkGeneration"),
             "pcie_width": self._ask("nvmlDeviceGetCurrPcieLinkWidth"),
@@ -156,6 +156,8 @@ class GpuReader:
             )
         return {
             "memory_total": _map(self._nvml.memory(self.device), lambda memory: int(memory.total)),
+            "clock_max": self._ask("nvmlDeviceGetMaxClockInfo", self._nvml.api.NVML_CLOCK_SM),
+            "clock_memory": self._ask("nvmlDeviceGetClockInfo", self._nvml.api.NVML_CLOCK_MEM),
             "power_limit": _map(self._ask("nvmlDeviceGetEnforcedPowerLimit"), _from_milli),
             "pcie_gen_max": generation,
             "pcie_width_max": lanes,

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from . import cgroup, processes
+from . import cgroup, numa, processes
 from .metrics import SECOND, Every, Level, MetricSpec, Value
 
 _MANY_CORES = 32  # above, reading all of them each tick would cost too much
@@ -253,6 +253,7 @@ def facts(root: Path = Path("/")) -> dict[str, Any]:
         "python": platform.python_version(),
         "container": container(root),
         "numa": numa_nodes(root),
+        "numa_distances": numa.distances(root),
     }
 
 

@@ -328,9 +328,11 @@ def cuda_order(devices: Sequence[Device], environ: Mapping[str, str]) -> list[De
 
     `CUDA_VISIBLE_DEVICES` picks and orders by UUID prefix or by number; CUDA stops at the first entry that it
     does not know. Its numbers follow the PCI bus, as NVML's do, if CUDA_DEVICE_ORDER says so or all GPUs are
-    alike; else CUDA puts the fastest first, and only the runtime knows which that is.
+    alike; else CUDA puts the fastest first, and only the runtime knows which that is. A GPU that NVML could
+    not read may count in CUDA's numbers or not: nobody can tell.
     """
-    by_bus = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({d.name for d in devices}) <= 1
+    same = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({d.name for d in devices}) <= 1
+    by_bus = same and [d.index for d in devices] == list(range(len(devices)))
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return list(devices) if by_bus else None

@@ -38,7 +38,8 @@ class Conditions:
     alone: bool | None = None  # no other process on the GPU
     threads: int | None = None  # of a CPU backend
     quota: float | None = None  # cores that the container may use; None: no limit
-    far_node: bool = False  # the worker runs on another NUMA node than its GPU
+    quiet_busy: float | None = None  # share of the time in which others kept the GPU busy before the run
+    far_node: str = ""  # that the worker runs on another NUMA node than its GPU, and what helps
     notes: tuple[str, ...] = ()  # further reasons for B, as sentences
 
 
@@ -90,6 +91,9 @@ def _gpu(at: Conditions) -> list[tuple[int, str]]:
         found.append((1, "other processes on the GPU cannot be seen from here"))
     elif not at.alone:
         found.append((1, "other processes were on the GPU"))
+    if at.quiet_busy is not None:
+        words = f"the GPU was {100 * at.quiet_busy:.0f} % busy before the run, with nothing of infertop's"
+        found.append((_level(at.quiet_busy, 0.02, 0.25), words))
     return found
 
 
@@ -105,7 +109,7 @@ def grade(medians: Sequence[float], variation: float, n: int, at: Conditions, ap
     if at.quota is not None and at.threads is not None and at.threads > at.quota:
         found.append((1, f"{at.threads} threads on a quota of {at.quota:g} cores"))
     if at.far_node:
-        found.append((1, "the worker runs on another NUMA node than its GPU"))
+        found.append((1, at.far_node))
     found += [(1, note) for note in at.notes]
     reasons = sorted((item for item in found if item[0]), key=lambda item: -item[0])
     return Grade(

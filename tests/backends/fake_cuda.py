@@ -17,8 +17,8 @@ class FakeCuda:
 
     def __init__(self, devices: int = 1) -> None:
         self.devices = devices
-        self.capability = (9, 0)
-        self.version = 13020
+        self.uuids = [bytes([n]) * 16 for n in range(1, devices + 1)]
+        self.slices: dict[int, bytes] = {}  # of devices that are MIG slices, the slice's UUID
         self.fail: dict[str, int] = {}
         self.log: list[str] = []
         # What was issued: "in", "out", "record", "wait", on which stream, which event.
@@ -64,6 +64,12 @@ class FakeCuda:
 
     def _cuDeviceGetName(self, text: Any, size: int, handle: Any) -> None:
         text.value = b"Fake GPU"
+
+    def _cuDeviceGetUuid(self, uuid: Any, handle: Any) -> None:
+        uuid._obj[:] = self.uuids[handle.value]
+
+    def _cuDeviceGetUuid_v2(self, uuid: Any, handle: Any) -> None:
+        uuid._obj[:] = self.slices.get(handle.value, self.uuids[handle.value])
 
     def _cuDeviceGetAttribute(self, number: Any, attribute: int, handle: Any) -> None:
         major, minor = self.capability

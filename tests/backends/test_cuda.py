@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from infertop.backends import cuda, cuda_words
+from infertop.backends import cuda, link, worker
 from infertop.backends.errors import MeasureError
 from infertop.tests.backends.fake_cuda import FakeCuda
 
@@ -88,3 +88,23 @@ def test_copies_through_pinned_memory_and_everything_given_back() -> None:
     device.close()
     assert not fake.streams
     assert fake.contexts == 0
+
+
+def test_a_gpu_is_known_by_its_uuid_on_a_slice_too() -> None:
+    fake = FakeCuda(devices=2)
+    driver = cuda.Driver(fake)
+    assert driver.uuid(1) == "GPU-02020202-0202-0202-0202-020202020202"
+    assert driver.slice(1) is None
+    fake.slices[1] = bytes(range(16))
+    assert driver.slice(1) == "MIG-00010203-0405-0607-0809-0a0b0c0d0e0f"
+    assert driver.uuid(1) == "GPU-02020202-0202-0202-0202-020202020202"
+
+
+def test_the_worker_says_which_gpu_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeCuda(devices=2)
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    monkeypatch.setattr(link, "measure", lambda device: {"h2d_pinned": 5e10})
+    rates, gpu = worker._card("cuda:1")
+    assert rates == {"h2d_pinned": 5e10}
+    assert gpu == {"uuid": "GPU-02020202-0202-0202-0202-020202020202", "slice": None}
+    assert fake.contexts == 0, "the context is given back"

@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from infertop.backends.configuration import Configuration
 from infertop.sessions import frames
 from infertop.sessions.diagnosis import Diagnosis, family_of, remedy, together, with_mixed
-from infertop.sessions.records import AnyRecord, Clock, Event, Fault, Run, Verdict
+from infertop.sessions.records import AnyRecord, Clock, Event, Fault, Metric, Run, Tick, Verdict
+from infertop.sessions.runs import merged
 from infertop.sessions.session import Session
+from infertop.sessions.windows import Windows
 from infertop.tests.sessions import gpu_log, kit
 from infertop.tests.sessions.gpu_log import BUSY, IDLE, IN_COPIES, LAUNCHES, PICTURES, PINNED, Log, other_path
 from infertop.tests.sessions.recorded import records_of, withheld
@@ -159,12 +162,29 @@ def test_repeats_are_weighed_by_their_time() -> None:
 
 def test_a_gpu_that_was_busy_before_the_run_is_contended() -> None:
     log = Log()
-    log.idle(3, {"util": 97})
-    log.begin()
+    log.begin(quiet={"util": 97.0})
     busy = BUSY | {"util": 100}
     log.measure(3, IN_COPIES, busy)
     assert log.verdicts[-1].kind == "contended"
     assert "97 % busy before the run" in log.verdicts[-1].text
+    log.end()
+    log.begin(quiet={"util": 0.0})
+    log.measure(3, IN_COPIES, BUSY)
+    assert log.verdicts[-1].kind == "transfer-h2d", "a run does not inherit what was busy before another"
+
+
+def test_a_clock_is_judged_by_what_it_could_be() -> None:
+    log = Log()
+    log.head = msgspec.structs.replace(log.head, metrics=[*log.head.metrics, Metric("gpu0.clock_max", "MHz")])
+    log.begin()
+    log.measure(1, IN_COPIES, BUSY | {"clock_sm": 1300, "clock_max": 1980})
+    windows = Windows()
+    windows.begin(log.head)
+    for run in log.of(Run):
+        windows.enter(merged(windows.run, run) if run.run == windows.run.run else run)
+    (window,) = filter(None, map(windows.take, log.of(Tick)))
+    assert window.gpu is not None
+    assert (window.gpu.clock, window.gpu.clock_highest) == (1300.0, 1980.0)
 
 
 def test_a_clock_held_down_is_named_by_the_exact_counter() -> None:

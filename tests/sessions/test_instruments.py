@@ -11,7 +11,7 @@ from infertop.sessions.engine import Engine
 from infertop.sessions.records import Event, Header, Run, Tick
 from infertop.sessions.session import Session
 from infertop.tests.sessions import fake_gpus, kit
-from infertop.tests.telemetry.fake_nvml import Gpu, h100
+from infertop.tests.telemetry.fake_nvml import Gpu, Handle, h100, l4
 
 OTHERS = "other processes were on the GPU"
 
@@ -56,16 +56,19 @@ def test_our_own_workers_are_nobody_else(make: Make) -> None:
         assert OTHERS not in result["stability_reasons"]
 
 
-def test_who_comes_while_a_short_run_measures_is_seen_at_its_end(make: Make) -> None:
+def test_who_comes_while_a_short_run_measures_is_seen_at_its_end(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gpu = h100()
     engine, machine = make(gpu)
-    runner = engine.start(fake_gpus.task(seconds=1.0))
-    while not (runner.measuring and runner.measurement.requests):
-        engine.step()
-    looks = machine.called.count("nvmlDeviceGetComputeRunningProcesses")
-    while machine.called.count("nvmlDeviceGetComputeRunningProcesses") == looks:
-        engine.step()  # the look at the beginning of the measured time
-    gpu.processes = [(999_999_003, 2 << 30)]
+    runner = engine.start(fake_gpus.task(seconds=0.3))
+    lists = machine.nvmlDeviceGetComputeRunningProcesses
+
+    def late(handle: Handle) -> list[Any]:
+        gpu.processes = [(999_999_003, 2 << 30)] if runner.ended else []
+        return lists(handle)
+
+    monkeypatch.setattr(machine, "nvmlDeviceGetComputeRunningProcesses", late)
     while engine.runner is runner:
         engine.step()
     assert OTHERS in engine.results[-1]["stability_reasons"]
@@ -77,6 +80,78 @@ def test_a_run_does_not_inherit_who_was_there_before_it(make: Make) -> None:
     assert OTHERS in fake_gpus.measured(engine, fake_gpus.task(seconds=0.5))["stability_reasons"]
     gpu.processes = []
     assert OTHERS not in fake_gpus.measured(engine, fake_gpus.task(seconds=0.5))["stability_reasons"]
+
+
+def test_a_second_with_the_worker_idle_comes_before_each_run_on_a_gpu(make: Make) -> None:
+    gpu = h100(util=(97, 41), power_mw=300_000)
+    engine, _ = make(gpu)
+    busy = fake_gpus.measured(engine, fake_gpus.task(seconds=0.3))
+    assert busy["quiet"]["util"] == 97.0
+    assert busy["quiet"]["power_w"] == 300.0
+    assert busy["quiet"]["seconds"] >= 1.0
+    assert any("97 % busy before the run" in reason for reason in busy["stability_reasons"])
+    gpu.util, gpu.power_mw = (0, 0), 71_000
+    idle = fake_gpus.measured(engine, fake_gpus.task(seconds=0.3))
+    assert (idle["quiet"]["util"], idle["quiet"]["power_w"]) == (0.0, 71.0)
+    assert not any("before the run" in reason for reason in idle["stability_reasons"])
+    said = [(e.level, e.text) for e in engine.state.view().events if e.kind == "quiet"]
+    assert said == [
+        ("warn", "GPU 0 before the run: 97 % busy, 300 W"),
+        ("info", "GPU 0 before the run: 0 % busy, 71 W"),
+    ]
+    runs = [r for r in read(engine) if isinstance(r, Run) and r.run == 1]
+    assert [r.phase for r in runs] == [
+        "start",
+        "import",
+        "load",
+        "build",
+        "quiet",
+        "warmup",
+        "measure",
+        "end",
+    ]
+    assert next(r.quiet for r in runs if r.phase == "warmup") == busy["quiet"]
+
+
+def test_no_request_is_issued_in_the_quiet_second(make: Make) -> None:
+    engine, _ = make(h100())
+    runner = engine.start(fake_gpus.task(seconds=0.3))
+    while runner.phase != "quiet":
+        engine.step()
+    while runner.phase == "quiet":
+        assert runner.measurement.warm_requests == 0
+        engine.step()
+    while engine.runner is runner:
+        engine.step()
+
+
+def test_a_run_is_stopped_in_its_quiet_second_and_its_worker_stays(make: Make) -> None:
+    engine, _ = make(h100())
+    engine.keep_workers = True
+    runner = engine.start(fake_gpus.task())
+    while runner.phase != "quiet":
+        engine.step()
+    runner.stop()
+    while engine.runner is runner:
+        engine.step()
+    assert engine.workers.labels() == {"simulated"}
+    assert fake_gpus.measured(engine, fake_gpus.task(seconds=0.2))["status"] == "ok"
+
+
+def test_cpus_have_no_quiet_second(make: Make) -> None:
+    engine, _ = make(h100())
+    assert fake_gpus.measured(engine, fake_gpus.task(device="cpu", seconds=0.2))["quiet"] is None
+
+
+def test_a_gpu_is_found_by_its_uuid_whatever_its_number(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    engine, _ = make(l4("GPU-4"), h100("GPU-1"))
+    gpu = engine.instruments.gpu
+    assert gpu("cuda:0") is None, "CUDA puts the fastest first, and only its runtime knows which that is"
+    assert gpu("cuda:0", "GPU-1") == "gpu1"
+    assert gpu("cuda:0", "GPU-none") is None
+    assert gpu("cpu") is None
 
 
 def test_telemetry_that_is_off_opens_no_nvml_and_reads_nothing(make: Make) -> None:

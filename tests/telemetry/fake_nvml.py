@@ -49,6 +49,7 @@ class Gpu:
     limit_mw: int = 700_000
     temperature: int = 61
     clocks: dict[int, int] = field(default_factory=lambda: {1: 1980, 2: 2619})
+    clocks_max: dict[int, int] = field(default_factory=lambda: {1: 1980, 2: 2619})
     reasons: int = 0x4
     energy_mj: int = 123_456_789
     fields: dict[int, tuple[int, float]] = field(default_factory=dict)  # id → nvmlValueType_t, value
@@ -287,6 +288,9 @@ class Machine:
 
     def nvmlDeviceGetClockInfo(self, handle: Handle, type: int) -> int:
         return self._enter("nvmlDeviceGetClockInfo", handle).clocks[type]
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: Handle, type: int) -> int:
+        return self._enter("nvmlDeviceGetMaxClockInfo", handle).clocks_max[type]
 
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle: Handle) -> int:
         return self._enter("nvmlDeviceGetCurrentClocksEventReasons", handle).reasons

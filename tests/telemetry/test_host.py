@@ -159,7 +159,7 @@ def test_facts_of_this_machine_are_json() -> None:
     assert found["cores"]["logical"] == psutil.cpu_count()
     assert set(found) == {
         *("hostname", "os", "kernel", "cpu", "cores", "allowed_cores", "quota", "memory", "memory_limit"),
-        *("python", "container", "numa"),
+        *("python", "container", "numa", "numa_distances"),
     }
 
 

@@ -251,6 +251,18 @@ def test_the_order_of_cuda(alike: bool, environ: dict[str, str], expected: list[
     assert (None if found is None else [device.uuid for device in found]) == expected
 
 
+def test_a_gpu_that_cannot_be_read_moves_no_number() -> None:
+    gone, first, second = h100("GPU-cccc-3"), h100(A), h100(B)
+    gone.errors["nvmlDeviceGetUUID"] = NO_PERMISSION
+    opened = Nvml(Machine(gone, first, second))
+    assert [device.index for device in opened.devices] == [1, 2]
+    assert cuda_order(opened.devices, {}) is None
+    assert cuda_order(opened.devices, {"CUDA_VISIBLE_DEVICES": "1"}) is None
+    named = cuda_order(opened.devices, {"CUDA_VISIBLE_DEVICES": "GPU-bbbb"})
+    assert named is not None
+    assert [device.uuid for device in named] == [B], "a UUID names it whatever the numbers"
+
+
 def test_one_line_of_json_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvml, "Nvml", lambda: Nvml(Machine(init_error=12)))
     monkeypatch.setattr("infertop.telemetry.nvml_source.Nvml", lambda: Nvml(Machine(init_error=12)))

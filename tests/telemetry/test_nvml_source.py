@@ -75,6 +75,7 @@ def test_an_h100_gives_everything() -> None:
         "energy": 123_456_789,
         "temperature": 61,
         "clock_sm": 1980,
+        "clock_max": 1980,
         "clock_memory": 2619,
         "reasons": 4,
         "throttle_power": 5_000_000_000,
@@ -129,7 +130,8 @@ def test_what_is_dear_is_not_called_each_tick() -> None:
     assert count["nvmlDeviceGetUtilizationRates"] == 40
     assert count["nvmlGpmSampleGet"] == count["nvmlGpmMetricsGet"] == 20
     assert count["nvmlDeviceGetTotalEnergyConsumption"] == count["nvmlDeviceGetFieldValues"] == 10
-    assert count["nvmlDeviceGetClockInfo"] == 20
+    assert count["nvmlDeviceGetClockInfo"] == 11  # the memory's once
+    assert count["nvmlDeviceGetMaxClockInfo"] == 1
     assert count["nvmlDeviceGetComputeRunningProcesses"] == 2
     assert "nvmlDeviceGetPcieThroughput" not in count
     assert "nvmlGpmSampleAlloc" not in count

@@ -13,6 +13,7 @@ PHASE_WORDS = {
     "build": "building",
     "check": "comparing outputs",
     "control": "timing the plain call",
+    "quiet": "looking at the idle GPU",
     "warmup": "warming up",
     "measure": "measuring",
     "end": "ended",
