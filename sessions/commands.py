@@ -16,7 +16,18 @@ from ..backends.errors import MeasureError
 from ..telemetry.metrics import Level
 
 Verb = Literal[
-    "configure", "stop", "start", "record", "no-record", "end", "stay", "sweep", "prove", "telemetry"
+    "configure",
+    "stop",
+    "start",
+    "record",
+    "no-record",
+    "end",
+    "stay",
+    "sweep",
+    "prove",
+    "telemetry",
+    "wait",
+    "share",
 ]
 
 
@@ -26,7 +37,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     and go on with what was measured before. `record`, `no-record`: from now on keep the session, or do not. `end`: end the session and the engine.
     `stay`: outlive this connection. `sweep`: measure `configurations` one after another, `duration_s` each, or with `dry` only
     say how long that takes; `stop` and `configure` end it. `prove`: put the present verdict's advice to the proof in alternating blocks,
-    then go on. `telemetry`: read so much of the machine from now on, `level` `off`, `light` or `full`."""
+    then go on. `telemetry`: read so much of the machine from now on, `level` `off`, `light` or `full`.
+    `wait`, `share`: begin what was refused because another infertop measures on its GPU: once that is free, or beside it."""
 
     do: Verb
     id: str

@@ -23,12 +23,14 @@ Means = Mapping[str, float | None]
 @dataclass(frozen=True, slots=True)
 class Card:
     """The GPU under test: what its metrics begin with ("gpu0"; None where NVML's GPU is unknown), the MIG slice that it is, what it did in the
-    quiet second, and how far its worker is."""
+    quiet second, how far its worker is, and the
+    other infertop that was on it."""
 
     gpu: str | None
     slice: str | None = None
     quiet: Mapping[str, Any] | None = None
     nearness: Nearness | None = None
+    beside: str = ""
 
 
 def on_cpu(means: Means, host: Mapping[str, Any], threads: int | None) -> Conditions:
@@ -56,6 +58,8 @@ def on_gpu(card: Card, means: Means, readings: Readings) -> Conditions:
     other = means.get(prefix + "other_memory")
     busy = (card.quiet or {}).get("util")
     notes = ("other slices of this GPU share its power and its clocks",) if card.slice else ()
+    if card.beside:
+        notes = (*notes, f"{card.beside} measured on the same GPU")
     return Conditions(
         gpu=True,
         throttled=max(held) / 1e9 if held else None,

@@ -19,7 +19,7 @@ from ..telemetry.host import facts
 from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sample
-from . import outcome
+from . import gpu_lock, outcome
 from .conditions import held
 from .diagnosis import Diagnosis
 from .instruments import GpuSource, Instruments
@@ -64,6 +64,7 @@ class Engine:
         """`gpus` opens NVML."""
         self.settings, self.place, self._gpus = settings, place, gpus
         self.workers = Workers(settings)
+        self._locks = gpu_lock.GpuLocks(place.name)
         self.runner: Runner | None = None
         self.selector = selectors.DefaultSelector()
         self.results: list[dict[str, Any]] = []
@@ -180,19 +181,50 @@ class Engine:
         self.instruments.start()
         self._readings = Readings(self.instruments.table)
 
-    def start(self, task: Task, quiet: bool = True) -> Runner:
+    def start(self, task: Task, *, quiet: bool = True, share: bool = False) -> Runner:
         """Begin a run, on a GPU with a quiet second before its warm-up; `step` brings it to its end. Raises MeasureError where no worker
-        can be started."""
+        can be started, of kind `gpu-busy` where another infertop has the GPU, unless it is to `share` it."""
+        device = task.configuration.device
+        holder = self._take(device)
+        if holder is not None and not share:
+            raise gpu_lock.busy(self.instruments.gpu(device) or device, holder)
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
         self._readings = Readings(self.instruments.table)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
-            locate=partial(self.instruments.gpu, task.configuration.device), quiet=quiet and self.instruments.level != "off",
+            locate=partial(self._locate, device, share=share), quiet=quiet and self.instruments.level != "off",
         )  # fmt: skip
+        self.runner.beside = "" if holder is None else str(holder)
         self.instruments.set_worker(worker.pid)
         self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
         return self.runner
+
+    def reserve(self, device: str) -> None:
+        """Have this device's GPU, as far as its number tells which that is. Raises MeasureError where another infertop has it."""
+        if (holder := self._take(device)) is not None:
+            raise gpu_lock.busy(self.instruments.gpu(device) or device, holder)
+
+    def _take(self, device: str, uuid: str | None = None) -> gpu_lock.Holder | None:
+        """Have the GPU; who has it instead."""
+        uuid = uuid or self.instruments.uuid(self.instruments.gpu(device))
+        return None if uuid is None else self._locks.take(uuid)
+
+    def _locate(self, device: str, uuid: str | None, *, share: bool) -> str | None:
+        """What the metrics of a run's GPU begin with, now that its worker knows which it is."""
+        gpu = self.instruments.gpu(device, uuid)
+        holder = self._take(device, uuid)
+        if holder is not None and not share:
+            raise gpu_lock.busy(gpu or device, holder)
+        if holder is not None and self.runner is not None:
+            self.runner.beside = str(holder)
+        return gpu
+
+    def free_gpus(self) -> None:
+        """Let go of the GPUs on which nothing of ours is loaded any more. An engine that has a list to measure keeps them to its end."""
+        devices = {loaded.device for loaded in self.workers.parked()}
+        if self.runner is None and not any(device.startswith("cuda") for device in devices):
+            self._locks.keep()
 
     def refuse(self, task: Task, error: MeasureError, status: str) -> dict[str, Any]:
         """A run that never had a worker: said in the log as one that started and ended."""
@@ -390,4 +422,5 @@ class Engine:
         self.instruments.stop()
         self.writer.close(End(t=self.now(), reason=reason))
         self.selector.close()
+        self._locks.keep()
         self.place.release()

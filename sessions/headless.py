@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import FrameType
@@ -13,14 +14,18 @@ from types import FrameType
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from ..telemetry.host import facts
-from . import proof, store, substitute, sweep
+from . import proof, store, sweep, units
 from .engine import Engine
 from .expected import Expected, earlier
+from .gpu_lock import BUSY
 from .plan import Task, describe
 from .prober import probe
 from .records import Header
 from .results import Result
 from .settings import EngineSettings
+
+WAIT_S = 600.0
+"""So long in all another infertop is waited for that measures on the same GPU."""
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -45,6 +50,30 @@ class Measured:
     header: Header
     results: Sequence[Result]
     interrupted: int | None = None
+
+
+class Patience:
+    """How long another infertop is still waited for, and that it is said once for whom."""
+
+    def __init__(self, say: Callable[[str], None], seconds: float = WAIT_S) -> None:
+        self._say, self._left = say, seconds
+        self._said = ""
+        self._since: float | None = None
+
+    def lasts(self, engine: Engine, why: str) -> bool:
+        """Whether to go on waiting for this reason; asked once a tick."""
+        now = time.monotonic()
+        if why != self._said:
+            self._said = why
+            self._say(f"waiting, at most {units.duration(round(self._left))}: {why}")
+            engine.say("command", f"waiting: {why}", level="warn")
+        self._left -= 0.0 if self._since is None else now - self._since
+        self._since = now
+        return self._left > 0
+
+    def over(self) -> None:
+        """It need not be waited any more."""
+        self._since, self._said = None, ""
 
 
 class Interruption:
@@ -88,9 +117,11 @@ def measure(
     progress: Callable[[Progress], None],
     known: Sequence[Result] = (),
     prove: proof.Terms | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """Run every task and return what was measured. `known` are the results of the first tasks, which a resumed session has already; with
-    `prove` the advice for each configuration is put to the proof after it, on these terms.
+    `prove` the advice for each configuration is put to the proof after it, on these terms; `say` gets what a person should know though nobody
+    looks at the progress.
 
     Raises MeasureError only where no session can be made at all.
     """
@@ -102,6 +133,7 @@ def measure(
     course = sweep.Course(sweep.digest(tasks, settings.environments), tasks, expected, len(known))
     place = store.create(title, settings.sessions_dir, settings.name, recording=settings.recording)
     engine = Engine(settings, place)
+    patience = Patience(say)
     reason = "all was measured"
     try:
         with Interruption(engine) as interruption:
@@ -111,7 +143,13 @@ def measure(
             for task in tasks[len(known) :]:
                 course.begin()
                 whole = _one(
-                    engine, task, available[task.configuration.environment], progress, course, interruption
+                    engine,
+                    task,
+                    available[task.configuration.environment],
+                    progress,
+                    course,
+                    interruption,
+                    patience,
                 )
                 if whole:
                     course.end(engine.results[-1])
@@ -168,7 +206,7 @@ def _prove(
 
 def _one(
     engine: Engine, task: Task, available: dict[str, Availability], progress: Callable[[Progress], None],
-    course: sweep.Course, interruption: Interruption,
+    course: sweep.Course, interruption: Interruption, patience: Patience,
 ) -> bool:  # fmt: skip
     """Measure one task; False where it was stopped before its end."""
     backend = available.get(task.configuration.backend)
@@ -186,13 +224,21 @@ def _one(
             "unavailable",
         )
         return True
-    try:
-        runner = engine.start(task)
-    except MeasureError as error:
-        engine.refuse(task, error, "failed")
-        return True
     title = describe(task.configuration)
     index, count = course.done, len(course.tasks)
+    runner = None
+    while runner is None:
+        try:
+            runner = engine.start(task)
+        except MeasureError as error:
+            if interruption.signal is not None:
+                return False
+            if error.kind != BUSY or not patience.lasts(engine, error.message):
+                engine.refuse(task, error, "failed")
+                return True
+            progress(Progress(f"{title}: waiting: {error.message}", None, index, count))
+            engine.step()
+    patience.over()
     while engine.runner is runner:
         engine.step()
         course.watch(runner.phase)

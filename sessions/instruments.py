@@ -96,3 +96,8 @@ class Instruments:
             return next((f"gpu{found.index}" for found in devices if found.uuid == uuid), None)
         order, number = cuda_order(devices, os.environ), int(device.removeprefix("cuda:"))
         return f"gpu{order[number].index}" if order is not None and number < len(order) else None
+
+    def uuid(self, gpu: str | None) -> str | None:
+        """The UUID of the GPU whose metrics begin so."""
+        devices = self._source.nvml.devices if self._source else []
+        return next((found.uuid for found in devices if f"gpu{found.index}" == gpu), None)

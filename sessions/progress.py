@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 from . import texts, units
@@ -33,6 +34,15 @@ class ProgressLine:
             self._shown = text
             self._stream.write(f"\r{text}\x1b[K")
             self._stream.flush()
+
+    def aside(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say` for where the line is not shown, or is written over."""
+
+        def clear(text: str) -> None:
+            self.__exit__()
+            say(text)
+
+        return clear
 
     def line(self, progress: Progress) -> str:
         """`2/6 ███░░░ 30 % 2 min 10 s left onnxruntime-cpu · fp32 · …: measuring`."""

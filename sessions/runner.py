@@ -78,6 +78,7 @@ class Runner:
         self.gpu: str | None = None
         self.slice: str | None = None  # the MIG slice that it runs on
         self.quiet: dict[str, Any] | None = None
+        self.beside = ""  # who else measures on the same GPU, where somebody chose so
         self._locate, self._wants_quiet = locate, quiet
         self.final = TickNumbers(0, None)  # of the requests between the last tick and the end
         self.last_second: dict[str, str] | None = None  # and the histograms since the last full second
@@ -188,7 +189,11 @@ class Runner:
         )
         self.facts.loaded = message
         self.facts.cold_start = message["cold_start"]
-        self._find(message.get("gpu") or {})
+        try:
+            self._find(message.get("gpu") or {})
+        except MeasureError as error:  # somebody else's GPU
+            self.fail(error, keep=True)
+            return
         known = {
             name: message[name]
             for name in (

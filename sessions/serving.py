@@ -22,6 +22,7 @@ from ..backends.errors import UNAVAILABLE, MeasureError
 from ..backends.probes import Availability
 from . import commands
 from .engine import Engine
+from .gpu_lock import BUSY
 from .options import LIVE_DURATION_S
 from .plan import Task, describe, make_tasks
 from .prober import probe
@@ -62,6 +63,8 @@ class Server:
         self._alone_since = time.monotonic()
         self._stay = engine.settings.stay
         self._next: Task | None = None
+        self._blocked: Task | None = None  # refused, because another infertop has its GPU
+        self._patient = self._share = False  # `_next` waits for its GPU; it begins beside whoever has it
         self._good: Task | None = None
         self._present: Task | None = engine.settings.task
         self._current: Runner | None = None
@@ -185,17 +188,25 @@ class Server:
                 "command", "the engine goes on without a viewer until its run ends", command=command.id
             )
         elif command.do == "stop":
-            self._stop(command.id)
-        elif command.do == "cancel":
-            self._cancel(command.id)
-        elif command.do == "again":
-            self._again(command.id)
+            engine.say(
+                "command",
+                "the load is stopped" if engine.runner else "nothing was running",
+                command=command.id,
+                do="stop",
+            )
+            self._next = self._blocked = None
+            self._sweeping.cancel("it was stopped")
+            self._proving.cancel("it was stopped")
+            if engine.runner:
+                engine.runner.stop()
         elif command.do == "sweep":
             self._sweep(command)
         elif command.do == "prove":
             self._prove(command.id)
         elif command.do in ("record", "no-record"):
             self._record(command.do == "record", command.id)
+        elif command.do in ("wait", "share"):
+            self._unblock(command.do == "share", command.id)
         elif command.do == "telemetry":
             self._telemetry(command)
         elif command.do == "start":
@@ -313,6 +324,27 @@ class Server:
         except (OSError, MeasureError) as error:
             self._engine.say("command", f"recording stays as it is: {error}", level="error", command=command)
 
+    def _unblock(self, share: bool, command: str) -> None:
+        """What was refused for somebody else's GPU is begun: at once beside them, or when they have left it."""
+        engine, task = self._engine, self._blocked
+        if task is None:
+            engine.say("command", "nothing waits for a GPU", command=command)
+            return
+        self._blocked, self._share, self._patient = None, share, not share
+        name = describe(task.configuration)
+        text = f"{name} is measured beside the other infertop" if share else f"{name} waits for its GPU"
+        engine.say("command", text, level="warn" if share else "info", command=command)
+        self._present = self._next = task
+        if engine.runner is not None:
+            engine.runner.stop()
+
+    def _ask(self, task: Task, error: MeasureError, command: str | None = None) -> None:
+        """Another infertop has the task's GPU: what to do is for the person to say."""
+        self._blocked, self._present = task, task
+        self._engine.say(
+            "command", error.message, level="warn", command=command, error=error.kind, fix=error.fix
+        )
+
     def _telemetry(self, command: commands.Command) -> None:
         if command.level is None:
             self._refuse(
@@ -353,6 +385,13 @@ class Server:
         ):
             self._nothing(f"{describe(task.configuration)} is being measured already", command)
             return
+        self._blocked, self._patient, self._share = None, False, False
+        try:
+            engine.reserve(task.configuration.device)
+        except MeasureError as error:
+            if error.kind == BUSY:
+                self._ask(task, error, command)
+                return
         engine.say("command", f"switching to {describe(task.configuration)}", command=command)
         self._present = self._next = task
         if engine.runner is not None:
@@ -396,12 +435,23 @@ class Server:
             if self._current is None:
                 self._next = present
         elif self._next is not None:
-            task, self._next = self._next, None
-            try:
-                self._current = self._engine.start(task)
-            except MeasureError as error:
+            self._start_next()
+
+    def _start_next(self) -> None:
+        task, self._next = self._next, None
+        assert task is not None
+        try:
+            self._current = self._engine.start(task, share=self._share)
+        except MeasureError as error:
+            if error.kind != BUSY:
                 self._engine.refuse(task, error, "failed")
                 self._resume(task)
+            elif self._patient:
+                self._next = task
+            else:
+                self._ask(task, error)
+            return
+        self._patient = self._share = False
 
     def _go_on_sweeping(self) -> None:
         """Begin the next run of the sweep; what cannot be measured is said, and the sweep goes on."""
@@ -418,7 +468,9 @@ class Server:
 
     def _look_back(self, ended: Runner) -> None:
         if ended.error is None:
-            self._good = ended.task if ended.measuring else self._good
+            self._good = ended.task
+        elif ended.error.kind == BUSY and self._next is None:
+            self._ask(ended.task, ended.error)
         elif ended.error.kind != "stopped" and self._next is None and not self._sweeping.on:
             self._resume(ended.task)
 
@@ -447,6 +499,7 @@ class Server:
     def _each_tick(self) -> None:
         """Without a viewer the engine ends when its run or sweep does, or when a run without an end has gone on for long enough."""
         self._sweeping.watch()
+        self._engine.free_gpus()
         if self._viewers:
             self._alone_since = time.monotonic()
             return

@@ -77,6 +77,10 @@ class Workers:
             return "memory is short"
         return "it was idle for five minutes" if time.monotonic() - parked.since > PARKED_S else ""
 
+    def parked(self) -> list[Configuration]:
+        """What is loaded and idle."""
+        return [parked.loaded for parked in self._parked]
+
     def labels(self) -> set[str]:
         """The backends that a switch would find loaded."""
         return {parked.loaded.label for parked in self._parked}

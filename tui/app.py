@@ -127,6 +127,9 @@ class InfertopApp(App[int], inherit_bindings=False):
         if self.control.message is not None:
             self.say(self.control.message)
             self.control.message = None
+        if self.control.blocked is not None and self.overlay is None:
+            self.open(dialogs.ask_gpu(self, self.control.blocked))
+            self.control.blocked = None
         now = time.monotonic()
         if self.message is not None and (now > self._message_until or self._overtaken(self.message)):
             self.message, self._due = None, True

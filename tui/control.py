@@ -9,6 +9,7 @@ from typing import Any
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..sessions.commands import Verb
+from ..sessions.gpu_lock import BUSY
 from ..sessions.records import Event
 from ..sessions.view import View
 from .actions import BATCH_LIMIT, Situation
@@ -29,6 +30,9 @@ class Control:
         self._waiting: dict[str, Callable[[Event], None]] = {}  # who gets the answer to a command
         self._events: tuple[Event, ...] = ()
         self.message: Message | None = None
+        self.blocked: Event | None = None
+        """That another infertop has the GPU; whoever asks the person about it takes it away."""
+        self._blocked_at = -1
 
     def situation(self, view: View) -> Situation:
         """What actions are judged by."""
@@ -56,6 +60,10 @@ class Control:
                 self._asked = None
         self._events = view.events
         self._hand_out()
+        answer = next((event for event in reversed(view.events) if event.kind == "command"), None)
+        blocked = self._port.live and answer is not None and answer.data.get("error") == BUSY
+        if blocked and answer is not None and answer.t > self._blocked_at:
+            self.blocked, self._blocked_at = answer, answer.t
 
     def _hand_out(self) -> None:
         """Answers to those who wait for them; the first event of a command's id is its answer."""
@@ -139,11 +147,11 @@ class Control:
             "starting the load" if stopped else "stopping the load",
         )
 
-    def cancel(self, view: View) -> Message | None:
-        """Give up what is being loaded, a proof or a sweep; what was measured before goes on."""
-        if (job := going(view)) is not None:
-            return self._send(view, "stop", None, f"cancelling the {job.kind}")
-        return self._send(view, "cancel", None, "cancelling")
+    def unblock(self, view: View, verb: Verb) -> Message | None:
+        """Begin what was refused because another infertop has its GPU: `wait` for it, or `share` it."""
+        return self._send(
+            view, verb, None, "waiting for the GPU" if verb == "wait" else "measuring beside it"
+        )
 
     def prove(self, view: View) -> Message | None:
         """Put the advice to the proof; how far that is stands in the session's events."""

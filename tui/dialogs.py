@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backends.errors import MeasureError
+from ..sessions.records import Event
 from . import playback
 from .compare import candidates
 from .compare import rows as compare_rows
@@ -95,6 +96,22 @@ def ask_recording(app: InfertopApp) -> Picker:
         return True
 
     return Picker("recording", [Choice("yes", question), Choice("no", "leave it as it is")], choose)
+
+
+def ask_gpu(app: InfertopApp, event: Event) -> Picker:
+    """Another infertop measures on the GPU: whether to wait, to measure beside it, or to leave it."""
+
+    def choose(text: str) -> bool:
+        if text in ("wait", "share"):
+            app.say(app.control.unblock(app.view, "wait" if text == "wait" else "share"))
+        return True
+
+    choices = [
+        Choice("wait", "wait", "begin when it has left the GPU"),
+        Choice("share", "measure beside it", "both will be slower; the grade says so"),
+        Choice("no", "leave it", "nothing is begun"),
+    ]
+    return Picker("this GPU is in use", choices, choose, lines=[clean(event.text)])
 
 
 def choose_model(app: InfertopApp) -> None:

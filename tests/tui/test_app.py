@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from infertop.backends.errors import MeasureError
-from infertop.sessions.records import Evidence, Verdict
+from infertop.sessions.records import Event, Evidence, Verdict
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
 from infertop.tui import actions
@@ -637,3 +637,18 @@ async def test_a_defect_is_handed_to_the_command_line() -> None:
         await run_until_it_breaks()
     assert isinstance(app.defect, ZeroDivisionError)
     assert app.return_code == 70
+
+
+async def test_a_gpu_that_another_infertop_has_is_asked_about_once() -> None:
+    text = "the session night-run (process 7) measures on GPU 0, and two at once would measure each other"
+    blocked = Event(t=5 * S, kind="command", text=text, level="warn", data={"error": "gpu-busy"})
+    port = FakePort()
+    async with running(port) as screen:
+        port.view = dataclasses.replace(port.view, events=(*port.view.events, blocked))
+        await screen.until(lambda: "this GPU is in use" in screen.text)
+        assert "night-run" in screen.text
+        await screen.press("down", "enter")
+        await screen.until(lambda: verbs(port) == ["share"])
+        port.view = dataclasses.replace(port.view, now=port.view.now + S)
+        await screen.until(lambda: screen.app.view is port.view)
+        assert screen.app.overlay is None, "it has been answered"
