@@ -64,6 +64,7 @@ class Engine:
         progress: Callable[[Progress], None],
         known: Sequence[dict[str, Any]] = (),
         prove: bool = False,
+        say: Callable[[str], None] = print,
     ) -> Measured:
         self.tasks, self.settings, self.prove = tasks, settings, prove
         self.calls += 1
@@ -167,6 +168,14 @@ def test_usage_errors_are_one_sentence_and_nothing_is_measured(
 def test_a_model_that_does_not_exist_is_suggested(run: Run) -> None:
     assert "did you mean smallcnn?" in run.refused("run", "smalcnn", code=3)
     assert "did you mean smallcnn?" in run.refused("smalcnn", code=3)
+
+
+def test_how_much_is_read_meanwhile_reaches_the_engine(engine: Engine, run: Run) -> None:
+    assert run("run", "smallcnn").code == 0
+    assert engine.settings.telemetry == "full"
+    assert run("run", "smallcnn", "--telemetry", "light").code == 0
+    assert engine.settings.telemetry == "light"
+    assert "light" in run.refused("run", "smallcnn", "--telemetry", "some")
 
 
 def test_the_table_goes_to_standard_output_and_the_rest_to_the_other(run: Run) -> None:
