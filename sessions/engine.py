@@ -19,7 +19,7 @@ from ..telemetry.host import facts
 from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sample
-from . import gpu_lock, outcome
+from . import company, gpu_lock, outcome
 from .conditions import held
 from .diagnosis import Diagnosis
 from .instruments import GpuSource, Instruments
@@ -27,7 +27,7 @@ from .measurement import TickNumbers
 from .plan import Task
 from .quiet import QuietSecond, sentence
 from .readings import Readings
-from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Run, Tick
+from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Key, Run, Tick
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
@@ -93,6 +93,7 @@ class Engine:
         self._readings = Readings(self.instruments.table)
         self._looking: int | None = None  # monotonic ns since when an ended run waits for its last look
         self._quiet: QuietSecond | None = None
+        self._company = company.Watch()
         self.instruments.start()
 
     def now(self) -> int:
@@ -152,8 +153,12 @@ class Engine:
         self._next_tick = clock.monotonic + header.interval
         self.state.apply(header)
         self.diagnosis.take(header)
-        self._write([self.state.key(self.now(), clock)])
+        self._write([self._key(clock)])
+        self._company = company.Watch()  # who reads this segment alone is told anew
         self.say(kind, text, level="info" if recording else "warn")
+
+    def _key(self, clock: Clock) -> Key:
+        return msgspec.structs.replace(self.state.key(self.now(), clock), calls=self.instruments.calls())
 
     def set_telemetry(self, level: Level, command: str | None = None) -> None:
         """How much is read of the machine from now on. Where NVML is opened for it the log goes on in a new segment, whose table has the
@@ -261,7 +266,7 @@ class Engine:
         if runner.measuring and before != "measure":
             self._readings = Readings(self.instruments.table, self.instruments.newest)
             self.instruments.look()
-            self._write([self.state.key(self.now(), read_clock())])
+            self._write([self._key(read_clock())])
         if runner.ended:
             self._end(runner)
 
@@ -296,9 +301,10 @@ class Engine:
                 )
             )
         self.emit(
-            Run(t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error))
-        )
-        self._tell_end(result)
+            Run(
+                t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error), calls=self.instruments.calls(),
+            )
+        )  # fmt: skip
         self.results.append(result)
         if runner.reusable and self.keep_workers:
             self.workers.park(runner.worker, runner.task.configuration)
@@ -339,7 +345,7 @@ class Engine:
         if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
             self._write(records)
-            records = [self.state.key(self.now(), read_clock())]
+            records = [self._key(read_clock())]
         self._write(records)
         if second:
             self._each_second(runner)
@@ -354,6 +360,8 @@ class Engine:
             self.say("worker", text)
         for text in self.instruments.messages():
             self.say("telemetry", text, level="warn")
+        if (news := self._company.change(self.instruments.tenants())) is not None:
+            self.say(company.KIND, news[0], **news[1])
 
     def _read(self, runner: Runner | None) -> list[Value]:
         """This tick's readings; those of a run that is measured are added up."""

@@ -11,6 +11,7 @@ from ..telemetry.metrics import Level, MetricSpec, Source, Value
 from ..telemetry.nvml import cuda_order
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sample, Sampler
+from ..telemetry.tenants import NOT_YET, Tenants
 from .records import Metric
 
 GpuSource = Callable[[int], NvmlSource]
@@ -101,3 +102,19 @@ class Instruments:
         """The UUID of the GPU whose metrics begin so."""
         devices = self._source.nvml.devices if self._source else []
         return next((found.uuid for found in devices if f"gpu{found.index}" == gpu), None)
+
+    def tenants(self) -> dict[str, Tenants]:
+        """Who is on each GPU, by the prefix of its metrics, as of the last look; without what was not looked at yet."""
+        readers = self._source.readers if self._source else []
+        return {f"gpu{r.device.index}": r.tenants for r in readers if r.tenants.unknown != NOT_YET}
+
+    def calls(self) -> dict[str, list[float]] | None:
+        """What NVML's calls have cost so far: by name how many, the mean and the longest, ms; None where NVML is not open."""
+        if self._source is None:
+            return None
+        timings = dict(self._source.nvml.timings)  # the sampler's thread goes on adding to it
+        return {
+            name: [t.count, round(t.total_ns / t.count / 1e6, 4), round(t.longest_ns / 1e6, 3)]
+            for name, t in timings.items()
+            if t.count
+        }

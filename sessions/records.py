@@ -109,6 +109,7 @@ class Run(Record, tag="run", kw_only=True, frozen=True):
     cold_start: dict[str, float | None] | None = None  # s: import, export, load, build, first
     result: dict[str, Any] | None = None  # with "end": an element of `results` of `infertop.run/1`
     error: Fault | None = None  # with "end"
+    calls: dict[str, list[float]] | None = None  # with "end": as in Key
 
 
 class Tick(Record, tag="tick", kw_only=True, frozen=True):
@@ -175,6 +176,7 @@ class Key(Record, tag="key", kw_only=True, frozen=True):
     m: list[float | int | None] = []  # newest value of each metric
     opened: Run | None = None  # everything known of the run, merged into one record
     before: Run | None = None  # the same of the run before it, ended
+    calls: dict[str, list[float]] | None = None  # NVML's name: calls so far, their mean and longest, ms
 
 
 class End(Record, tag="end", kw_only=True, frozen=True):

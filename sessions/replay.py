@@ -244,7 +244,7 @@ class ReplaySource:
         """The recording as a whole, as far as it goes now."""
         session = self.session
         if self._timeline is None or self._timeline[0] != session.size:
-            marks = [_event_mark(t, event) for t, event in session.events]
+            marks = [_event_mark(t, event) for t, event in session.events if event.text]
             marks += [_run_mark(t, run) for t, run in session.runs if run.phase == "start"]
             marks += _verdict_marks(session.verdicts)
             marks.sort(key=lambda mark: mark.t)

@@ -33,7 +33,7 @@ _STALE = Latency(0, 0.0, 0, ())  # stands for one that must be computed anew
 _KEPT = ("service", "response", *STAGES, *OUTSIDE)  # histograms that add up over the run
 _WAITING_LIMIT = 64  # seconds of blobs that may wait for being decoded
 _FIELDS = tuple(
-    name for name in Run.__struct_fields__ if name not in ("t", "run", "phase", "repeat", "progress")
+    name for name in Run.__struct_fields__ if name not in ("t", "run", "phase", "repeat", "progress", "calls")
 )
 
 

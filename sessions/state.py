@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from . import lineup
+from . import company
 from .history import HistoryRing, Row
 from .records import Clock, End, Event, Fault, Header, Key, Record, Run, Tick, Verdict
 from .runs import RunState, merged, same_configuration
 from .standing import Standing, standing
 from .texts import cleaned
-from .view import BackendView, RunView, View
+from .view import BackendView, CallCost, Company, RunView, View
 
 RUNS = 64
 EVENTS = 200
@@ -55,6 +56,8 @@ class SessionState:
         self._verdict: Verdict | None = None
         self._standings: deque[Standing] = deque(maxlen=STANDINGS)
         self._level = "full"
+        self._company: dict[str, Company] = {}
+        self._calls: dict[str, CallCost] = {}
         self._apply = {
             Tick: self._tick, Run: self._run_record, Event: self._event, Verdict: self._take_verdict,
             Key: self._resume, End: self._close, Header: self._begin,
@@ -74,6 +77,7 @@ class SessionState:
         self._ring.change_table(self.header.metrics[:METRICS])
         if before is not None and before.pid != header.pid:
             self._abandon(_LOST)
+            self._company, self._calls = {}, {}
 
     def _begin(self, header: Header) -> None:
         first = self._first or header.clock
@@ -106,6 +110,7 @@ class SessionState:
     def _run_record(self, record: Run) -> None:
         record = cleaned(record)
         t = self._at(record.t)
+        self._count(record.calls)
         if self._run is not None and record.run == self._run.number:
             was = self._run.phase
             self._run.update(record, t)
@@ -119,6 +124,12 @@ class SessionState:
             self._verdict = None
             if record.phase == "end":
                 self._settle(self._run)
+
+    def _count(self, calls: Mapping[str, list[float]] | None) -> None:
+        """What driver calls have cost so far."""
+        if calls is not None:
+            known = {name: figures for name, figures in calls.items() if len(figures) == 3}
+            self._calls = {name: CallCost(int(n), mean, most) for name, (n, mean, most) in known.items()}
 
     def _settle(self, run: RunState) -> None:
         """Put an ended run among the ended ones, or there anew."""
@@ -158,6 +169,10 @@ class SessionState:
             self._backends = tuple(_backend(b) for b in found if isinstance(b, dict))
         if event.kind == "telemetry" and isinstance(level := event.data.get("telemetry"), str):
             self._level = level
+        if event.kind == company.KIND:
+            self._company |= company.read(event.data)
+            if not event.text:
+                return  # of infertop's own processes alone: for the picture, not for the list of events
         if event.data and len(msgspec.json.encode(event.data)) > _DATA_LIMIT:
             event = msgspec.structs.replace(event, data={})
         self._events.append(event)
@@ -191,6 +206,7 @@ class SessionState:
 
     def _resume(self, key: Key) -> None:
         key = cleaned(key)
+        self._count(key.calls)
         t = self._at(key.t)
         self._flush()
         self._ring.recall(key.m, t)
@@ -252,6 +268,8 @@ class SessionState:
             gaps=gaps,
             bytes=size,
             telemetry=self._level,
+            company=dict(self._company),
+            calls=dict(self._calls),
         )
 
     def _state(self, alive: bool) -> str:

@@ -114,6 +114,33 @@ class BackendView:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenant:
+    """A process that holds memory of a GPU."""
+
+    pid: int
+    name: str  # empty where this user cannot see it
+    memory: int | None  # bytes; None where the driver does not say
+    own: bool  # infertop's engine or one of its workers
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Who is on a GPU, the largest first; `unknown` says why there may be more, or others, and is empty where all are listed."""
+
+    tenants: tuple[Tenant, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallCost:
+    """What a driver call has cost the sampler since the engine began."""
+
+    count: int
+    mean_ms: float
+    longest_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """The last seconds, one column each, oldest first; the newest may be incomplete.
 
@@ -158,3 +185,9 @@ class View:
     bytes: int  # of the segment read so far
     standings: tuple[Standing, ...] = ()  # where another verdict stood than before, oldest first, at most 128
     telemetry: str = "full"  # how much is read of the machine: "off", "light" or "full"
+    company: Mapping[str, Company] = field(
+        default_factory=dict
+    )  # by the GPU's prefix ("gpu0"); absent: not looked at yet
+    calls: Mapping[str, CallCost] = field(
+        default_factory=dict
+    )  # by NVML's name, as of the last minute or the end of a run

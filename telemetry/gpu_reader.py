@@ -164,13 +164,14 @@ class GpuReader:
             "pcie_ceiling": ceiling,
         }
 
-    def monitor(self, util: Reading) -> Readings:
-        """GPM, and the byte counters where GPM does not measure the link. `util` is this tick's.
+    def monitor(self, util: Reading, whole: bool = True) -> Readings:
+        """GPM, `whole` or what is asked for often, and the byte counters where GPM does not measure the link.
+        `util` is this tick's.
 
         GPM sometimes answers 0 for everything (18 of 168 intervals, masel/ctx-cliff): while the GPU is busy
         by NVML's own count such an interval is no reading.
         """
-        readings = self.gpm.read(self._clock())
+        readings = self.gpm.read(self._clock(), whole)
         if (
             readings
             and bool(util.value)

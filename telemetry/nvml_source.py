@@ -17,6 +17,7 @@ from .metrics import SECOND, Every, Level, MetricSpec, Value
 from .nvml import Device, Nvml
 
 GPM_NS = SECOND // 2
+WHOLE_NS = 2 * SECOND  # of GPM's metrics that are not asked for each time
 STATIC_NS = 10 * SECOND
 PROCESSES_NS = 5 * SECOND
 LIGHT_SLOW_NS = 5 * SECOND
@@ -101,6 +102,7 @@ class NvmlSource:
         self._full = level == "full"
         # GPM every second tick; dear turns each on a tick of its own, so that no tick carries them all.
         self._gpm_turn = Every(GPM_NS)
+        self._whole_turn = Every(WHOLE_NS)
         self._slow_turn = Every(SECOND if self._full else LIGHT_SLOW_NS, self._interval)
         self._static_turn = Every(STATIC_NS)
         self._legacy_turn = Every(SECOND, 3 * self._interval)
@@ -120,6 +122,7 @@ class NvmlSource:
         gpm, legacy, people = (
             self._full and turn.due(at_ns) for turn in (self._gpm_turn, self._legacy_turn, self._people_turn)
         )
+        whole = gpm and self._whole_turn.due(at_ns)
         if self._looking:
             self._looking, people = False, True
         self._recover(at_ns)
@@ -131,7 +134,7 @@ class NvmlSource:
             if not reader.device.lost:
                 readings = reader.cheap()
                 if gpm:
-                    readings |= reader.monitor(readings["util"])
+                    readings |= reader.monitor(readings["util"], whole)
                 if slow:
                     began = self._clock()
                     readings |= reader.slow()

@@ -12,6 +12,7 @@ import psutil
 from .host import container
 from .nvml import Device, Nvml, Reading
 
+NOT_YET = "not looked at yet"
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"  # Linux: PROC_PID_INIT_INO, the same on every machine
 
 
@@ -32,7 +33,7 @@ class Tenants:
     """
 
     processes: tuple[GpuProcess, ...] = ()
-    unknown: str = "not looked at yet"
+    unknown: str = NOT_YET
 
     @property
     def alone(self) -> bool | None:

@@ -170,12 +170,14 @@ def test_a_model_that_does_not_exist_is_suggested(run: Run) -> None:
     assert "did you mean smallcnn?" in run.refused("smalcnn", code=3)
 
 
-def test_how_much_is_read_meanwhile_reaches_the_engine(engine: Engine, run: Run) -> None:
-    assert run("run", "smallcnn").code == 0
-    assert engine.settings.telemetry == "full"
-    assert run("run", "smallcnn", "--telemetry", "light").code == 0
-    assert engine.settings.telemetry == "light"
-    assert "light" in run.refused("run", "smallcnn", "--telemetry", "some")
+@pytest.mark.parametrize(
+    ("words", "level"), [((), "full"), (("--telemetry", "light"), "light"), (("--telemetry", "off"), "off")]
+)
+def test_how_much_is_read_meanwhile_reaches_the_engine(
+    engine: Engine, run: Run, words: tuple[str, ...], level: str
+) -> None:
+    assert run("run", "smallcnn", *words).code == 0
+    assert engine.settings.telemetry == level
 
 
 def test_the_table_goes_to_standard_output_and_the_rest_to_the_other(run: Run) -> None:

@@ -167,6 +167,23 @@ def test_telemetry_that_is_off_opens_no_nvml_and_reads_nothing(make: Make) -> No
     assert all(value is None for r in records if isinstance(r, Tick) for value in r.m)
 
 
+def test_who_is_on_the_gpu_and_what_the_calls_cost_are_in_the_picture_and_the_log(make: Make) -> None:
+    gpu = h100(processes=[(999_999_003, 2 << 30)])
+    engine, _ = make(gpu)
+    fake_gpus.measured(engine, fake_gpus.task(seconds=1.2))
+    view = engine.state.view()
+    assert [(t.pid, t.memory, t.own) for t in view.company["gpu0"].tenants] == [(999_999_003, 2 << 30, False)]
+    assert view.calls["nvmlDeviceGetPowerUsage"].count > 4
+    assert (
+        view.calls["nvmlDeviceGetPowerUsage"].longest_ms >= view.calls["nvmlDeviceGetPowerUsage"].mean_ms > 0
+    )
+    engine.close("read")
+    with Session(engine.place.path.parent) as session:
+        replayed = session.seek(session.end).view()
+    assert replayed.company == view.company
+    assert replayed.calls == view.calls
+
+
 def test_a_running_engine_stops_reading_and_goes_on(make: Make) -> None:
     engine, machine = make(h100())
     runner = engine.start(fake_gpus.task(seconds=30.0))

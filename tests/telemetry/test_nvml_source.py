@@ -116,6 +116,7 @@ def test_each_tier_has_its_turn() -> None:
     machine = Machine(h100())
     assert Bench(machine).turns("gpu0.util") == list(range(24))
     assert Bench(Machine(h100())).turns("gpu0.sm_active") == list(range(0, 24, 2))
+    assert Bench(Machine(h100())).turns("gpu0.fp16") == [0, 8, 16]
     assert Bench(Machine(h100())).turns("gpu0.energy") == [1, 5, 9, 13, 17, 21]
     assert Bench(Machine(h100())).turns("gpu0.memory_total") == [0]
     assert Bench(Machine(h100())).turns("gpu0.processes") == [0, 20]
