@@ -19,6 +19,7 @@ from ..telemetry.host import facts
 from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sample
+from ..telemetry.stability import Course
 from . import company, gpu_lock, outcome
 from .conditions import held
 from .diagnosis import Diagnosis
@@ -94,6 +95,7 @@ class Engine:
         self._looking: int | None = None  # monotonic ns since when an ended run waits for its last look
         self._quiet: QuietSecond | None = None
         self._company = company.Watch()
+        self._course = Course()
         self.instruments.start()
 
     def now(self) -> int:
@@ -265,6 +267,7 @@ class Engine:
             self._quiet = QuietSecond(self.instruments.table, runner.gpu, time.monotonic_ns())
         if runner.measuring and before != "measure":
             self._readings = Readings(self.instruments.table, self.instruments.newest)
+            self._course = Course()
             self.instruments.look()
             self._write([self._key(read_clock())])
         if runner.ended:
@@ -341,7 +344,11 @@ class Engine:
         runner = self.runner
         second = self._ticks % self._per_second == self._per_second - 1
         blobs = runner.measurement.take_second() if runner and second else None
-        records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late))]
+        graded = None
+        if runner and runner.measuring and blobs and "service" in blobs:
+            self._course.add(runner.measurement.seconds[-1])
+            graded = outcome.live_grade(runner, self._around(), self._course)
+        records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late), graded)]
         if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
             self._write(records)
@@ -401,11 +408,12 @@ class Engine:
         values: list[Value],
         blobs: dict[str, str] | None,
         late: int,
+        graded: list[str] | None = None,
     ) -> Tick:
         self._ticks += 1
         return Tick(
             t=self.now(), n=self._ticks - 1, run=runner.run if runner else 0, done=numbers.done, q=list(numbers.q) if numbers.q else None,
-            m=values, h=blobs, drops=runner.worker.ring.dropped if runner else 0, late=late, backlog=numbers.backlog,
+            m=values, h=blobs, s=graded, drops=runner.worker.ring.dropped if runner else 0, late=late, backlog=numbers.backlog,
         )  # fmt: skip
 
     def _stop_run(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..backends.errors import MeasureError
 from ..telemetry.numa import nearness
-from ..telemetry.stability import Conditions, grade, window_medians
+from ..telemetry.stability import Conditions, Course, grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
 from . import energy, gap, response, tokens
 from .conditions import Card, Means, clock_reasons, on_cpu, on_gpu
@@ -44,6 +44,14 @@ def conditions(runner: Runner, around: Surroundings, means: Means) -> Conditions
     if runner.facts.configuration.device.startswith("cuda"):
         return on_gpu(card(runner, around), means, around.readings)
     return on_cpu(means, around.host, runner.facts.loaded.get("threads"))
+
+
+def live_grade(runner: Runner, around: Surroundings, course: Course) -> list[str]:
+    """The grade of a run that is measuring, from its windows so far, and the reasons."""
+    service = runner.measurement.service
+    at = conditions(runner, around, around.readings.means())
+    found = grade(course.medians(), service.variation, service.n, at)
+    return [found.letter, *found.reasons]
 
 
 def fault(error: MeasureError | None) -> Fault | None:

@@ -127,6 +127,7 @@ class Tick(Record, tag="tick", kw_only=True, frozen=True):
     backlog: int | None = (
         None  # open loop, measuring: who had arrived and was not issued when the newest request was
     )
+    s: list[str] | None = None  # with `h`, measuring: the grade of the run so far, then its reasons
     drops: int = 0  # ring records lost since the worker began
     late: int = 0  # ticks skipped before this one
 
@@ -174,6 +175,7 @@ class Key(Record, tag="key", kw_only=True, frozen=True):
     last: int | None = None  # t of the last measured completion
     h: dict[str, str] = {}  # the run's cumulative histograms, as in Tick
     m: list[float | int | None] = []  # newest value of each metric
+    s: list[str] | None = None  # the run's newest grade, as in Tick
     opened: Run | None = None  # everything known of the run, merged into one record
     before: Run | None = None  # the same of the run before it, ended
     calls: dict[str, list[float]] | None = None  # NVML's name: calls so far, their mean and longest, ms

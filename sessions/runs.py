@@ -92,6 +92,7 @@ class RunState:
         self._latency: Latency | None = None
         self._response: Latency | None = None
         self.backlog: int | None = None
+        self.grade: list[str] | None = None  # letter and reasons, as of the newest second
         self._window: tuple[tuple[int, int] | None, Latency | None] = (None, None)
         self._enter(record.phase, t)
 
@@ -125,6 +126,7 @@ class RunState:
     def tick(self, tick: Tick, t: int) -> None:
         """Take a tick of this run."""
         self.drops = tick.drops
+        self.grade = tick.s or self.grade
         if tick.done:
             self.backlog = tick.backlog
         self._unsettled += tick.done
@@ -161,6 +163,7 @@ class RunState:
     def resume(self, key: Key, offset: int) -> None:
         """Set the totals to what a `key` record says; `offset` is its segment's place in the session's time, ns."""
         self.requests = key.requests
+        self.grade = key.s or self.grade
         self.start = None if key.start is None else key.start + offset
         self.covered = None if key.last is None else key.last + offset
         if self.covered is not None:
@@ -241,6 +244,7 @@ class RunState:
             stages={name: histogram.mean for name, histogram in stages.items()} or None,
             outside=outside or None,
             stage_n=max((histogram.n for histogram in stages.values()), default=0),
+            **_graded(self.grade),
             drops=self.drops,
         )
 
@@ -250,6 +254,13 @@ def _known(record: Run, name: str) -> Mapping[str, Any] | None:
     said = (record.result or {}).get(name)
     found: Mapping[str, Any] | None = said if isinstance(said, dict) and said else getattr(record, name)
     return found
+
+
+def _graded(said: Sequence[str] | None) -> dict[str, Any]:
+    """The grade and its reasons as fields of a RunView."""
+    if not said or said[0] not in ("A", "B", "C"):
+        return {}
+    return {"grade": said[0], "grade_reasons": tuple(said[1:])}
 
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -197,6 +197,7 @@ class SessionState:
             last=None if run is None or run.covered is None else run.covered - self.offset,
             h=run.totals() if run and run.phase != "end" else {},
             m=self._ring.newest(),
+            s=run.grade if run and run.phase != "end" else None,
             opened=self._local(run.record) if run else None,
             before=self._local(before) if before else None,
         )

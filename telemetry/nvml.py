@@ -277,7 +277,25 @@ class Nvml:
             "capability": f"{capability[0]}.{capability[1]}" if capability is not None else None,
             "numa": _numa_node(root, bus),
             "mig": device.mig,
+            "slices": self._slices(device) if device.mig else [],
         }
+
+    def _slices(self, device: Device) -> list[dict[str, Any]]:
+        """What a GPU with MIG on is cut into. NVML tells a slice's memory; utilisation, clocks, power and link are
+        the whole GPU's or nobody's.
+        """
+        found: list[dict[str, Any]] = []
+        for index in range(self.read(device, "nvmlDeviceGetMaxMigDeviceCount").value or 0):
+            handle = self.call("nvmlDeviceGetMigDeviceHandleByIndex", device.handle, index)
+            if not handle.ok:
+                continue
+            part = Device(
+                device.index, _text(self.call("nvmlDeviceGetUUID", handle.value).value) or "", handle.value
+            )
+            memory = self.memory(part).value
+            name = _text(self.read(part, "nvmlDeviceGetName").value) or ""
+            found.append({"uuid": part.uuid, "name": name, "memory": int(memory.total) if memory else None})
+        return found
 
     def memory(self, device: Device) -> Reading:
         """`nvmlMemory_t`; version 2, which counts what the driver reserves apart, where the driver has it."""

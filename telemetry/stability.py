@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .histogram import Histogram
+from .histogram import Counts, Histogram
 from .statistics import Compactable
 
 WINDOWS = 3
+BLOCKS = 24  # even
 ENOUGH = 368  # requests: p99 has a two-sided 95 % interval from here
 
 _LETTERS = "ABC"
@@ -53,6 +54,34 @@ def window_medians(seconds: Sequence[Compactable]) -> tuple[float, ...]:
     edges = [round(len(blocks) * part / WINDOWS) for part in range(WINDOWS + 1)]
     parts = (blocks[first:last] for first, last in pairwise(edges))
     return tuple(float(Histogram.of(part).quantile(0.5)) for part in parts)
+
+
+class Course:
+    """A run's seconds as they come, in at most BLOCKS blocks of equal length however long it lasts: the medians of its thirds, live."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Counts] = []
+        self._open: list[Counts] = []  # seconds of the block that is not full yet
+        self._length = 1  # seconds of a block
+
+    def add(self, second: Compactable) -> None:
+        """The next second."""
+        self._open.append(second.compact())
+        if len(self._open) < self._length:
+            return
+        self._blocks.append(_sum(self._open))
+        self._open = []
+        if len(self._blocks) >= BLOCKS:
+            self._blocks = [_sum(pair) for pair in zip(self._blocks[::2], self._blocks[1::2], strict=True)]
+            self._length *= 2
+
+    def medians(self) -> tuple[float, ...]:
+        """As `window_medians` of all seconds gives them: the same up to BLOCKS of them, then with edges up to a block off."""
+        return window_medians([*self._blocks, *([_sum(self._open)] if self._open else [])])
+
+
+def _sum(parts: Sequence[Counts]) -> Counts:
+    return parts[0] if len(parts) == 1 else Histogram.of(parts).compact()
 
 
 def _level(value: float, a: float, b: float) -> int:

@@ -167,6 +167,26 @@ def test_telemetry_that_is_off_opens_no_nvml_and_reads_nothing(make: Make) -> No
     assert all(value is None for r in records if isinstance(r, Tick) for value in r.m)
 
 
+def test_a_run_is_graded_each_second_and_a_replay_shows_the_same(make: Make) -> None:
+    gpu = h100(processes=[(999_999_003, 2 << 30)])
+    engine, _ = make(gpu)
+    runner = engine.start(fake_gpus.task(seconds=60.0, sleep_us=2000))
+    graded: list[tuple[int, str, tuple[str, ...]]] = []
+    while len(graded) < 2:
+        engine.step()
+        run = engine.state.view().run
+        if run is not None and run.grade is not None and (not graded or run.grade_reasons != graded[-1][2]):
+            graded.append((engine.state.view().now, run.grade, run.grade_reasons))
+    assert engine.runner is runner, "while it measures"
+    assert OTHERS in graded[0][2]
+    engine.close("read")
+    with Session(engine.place.path.parent) as session:
+        for now, grade, reasons in graded:
+            seen = session.seek(now).view().run
+            assert seen is not None
+            assert (seen.grade, seen.grade_reasons) == (grade, reasons)
+
+
 def test_who_is_on_the_gpu_and_what_the_calls_cost_are_in_the_picture_and_the_log(make: Make) -> None:
     gpu = h100(processes=[(999_999_003, 2 << 30)])
     engine, _ = make(gpu)

@@ -61,6 +61,8 @@ class Gpu:
     processes: list[tuple[int, int | None]] | None = field(default_factory=list)
     drawing: list[tuple[int, int | None]] | None = field(default_factory=list)
     mig: bool = False
+    slices: list[Gpu] = field(default_factory=list)  # with MIG on: what it is cut into
+    slice: bool = False  # it is one of those
     errors: dict[str, int] = field(default_factory=dict)
     lost: int = 0  # an error code while it is lost
 
@@ -126,6 +128,33 @@ def l4(uuid: str = "GPU-44444444", **changes: Any) -> Gpu:
         "pcie_kb": (1, 1),
     }
     return Gpu("NVIDIA L4", uuid, **(settings | changes))
+
+
+def a100(uuid: str = "GPU-00a10000", **changes: Any) -> Gpu:
+    """An A100: a data-centre GPU of before GPM, whose byte counters have 32 bits; no counter of the newer reasons."""
+    settings: dict[str, Any] = {
+        "capability": (8, 0),
+        "limit_mw": 400_000,
+        "clocks": {1: 1410, 2: 1593},
+        "clocks_max": {1: 1410, 2: 1593},
+        "link": (4, 16),
+        "link_max": (4, 16),
+        "fields": {74: (ULONGLONG, 2_000_000), 76: (ULONGLONG, 0), 197: (UINT, 1), 198: (UINT, 2)},
+        "pcie_kb": (2_000_000, 20_000_000),
+    }
+    return Gpu("NVIDIA A100-SXM4-80GB", uuid, **(settings | changes))
+
+
+def mig_slice(uuid: str = "MIG-51ce0000", **changes: Any) -> Gpu:
+    """A slice of an H100, 1g.10gb: memory of its own, and nothing else that NVML would tell."""
+    settings: dict[str, Any] = {"memory": 10 << 30, "used": 1 << 30, "slice": True}
+    return Gpu("NVIDIA H100 80GB HBM3 MIG 1g.10gb", uuid, **(settings | changes))
+
+
+SLICE_KNOWS = {
+    "nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetComputeRunningProcesses",
+}  # fmt: skip
+"""What NVML answers for the handle of a slice (nvml.h: the others are for the whole GPU, or not supported with MIG)."""
 
 
 @dataclass
@@ -194,6 +223,8 @@ class Machine:
             return Gpu("", "")
         if handle.life != self.life:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        if handle.gpu.slice and name not in SLICE_KNOWS:
+            raise pynvml.NVMLError(NOT_SUPPORTED)
         code = handle.gpu.lost or handle.gpu.errors.get(name, 0)
         if code:
             raise pynvml.NVMLError(code)
@@ -249,6 +280,15 @@ class Machine:
     def nvmlDeviceGetMigMode(self, device: Handle) -> list[int]:
         gpu = self._enter("nvmlDeviceGetMigMode", device)
         return [int(gpu.mig), int(gpu.mig)]
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, device: Handle) -> int:
+        return 7 if self._enter("nvmlDeviceGetMaxMigDeviceCount", device).mig else 0
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, device: Handle, index: int) -> Handle:
+        slices = self._enter("nvmlDeviceGetMigDeviceHandleByIndex", device).slices
+        if index >= len(slices):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return Handle(slices[index], self.life)
 
     def nvmlDeviceGetPciInfo(self, handle: Handle) -> Any:
         return SimpleNamespace(busId=self._enter("nvmlDeviceGetPciInfo", handle).pci.encode())

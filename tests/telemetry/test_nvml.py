@@ -108,6 +108,7 @@ def test_facts(tmp_path: Path) -> None:
         "capability": "9.0",
         "numa": 1,
         "mig": False,
+        "slices": [],
     }
     assert (second["capability"], second["numa"]) == ("8.9", None)
     json.dumps(opened.facts())

@@ -13,11 +13,23 @@ import pytest
 from infertop.telemetry.gpm import NO_GPM
 from infertop.telemetry.gpu_reader import LEGACY_WINDOW
 from infertop.telemetry.metrics import SECOND, MetricSpec, Value
-from infertop.telemetry.nvml import Nvml
+from infertop.telemetry.nvml import Device, Nvml
 from infertop.telemetry.nvml_source import NvmlSource
 from infertop.telemetry.sampler import Sampler
 
-from .fake_nvml import GPU_IS_LOST, MIB, NO_PERMISSION, NOT_SUPPORTED, UINT, Machine, h100, l4, rtx4050
+from .fake_nvml import (
+    GPU_IS_LOST,
+    MIB,
+    NO_PERMISSION,
+    NOT_SUPPORTED,
+    UINT,
+    Machine,
+    a100,
+    h100,
+    l4,
+    mig_slice,
+    rtx4050,
+)
 
 QUARTER = SECOND // 4
 
@@ -329,6 +341,35 @@ def test_an_old_driver_gives_what_it_has() -> None:
         ("absent", "this driver is too old for it")
     }
     assert bench.row("gpu0.sm_active").reason == NO_GPM
+
+
+def test_an_a100_has_no_gpm_and_the_old_link_measurement() -> None:
+    bench = Bench(Machine(a100()))
+    found = bench.all()
+    assert bench.row("gpu0.sm_active").reason == NO_GPM
+    assert bench.row("gpu0.pcie_rx").source == LEGACY_WINDOW, "its byte counters wrap"
+    assert (found["gpu0.pcie_tx"], found["gpu0.pcie_rx"]) == (2_000_000_000.0, 20_000_000_000.0)
+    assert (found["gpu0.clock_sm"], found["gpu0.clock_max"]) == (1410, 1410)
+    assert found["gpu0.throttle_power"] == 2_000_000
+    assert statuses(bench, ["gpu0.throttle_hw_thermal", "gpu0.power_instant"]) == {
+        ("absent", "this GPU does not support it")
+    }
+
+
+def test_a_slice_of_a_gpu_has_memory_of_its_own_and_nothing_else() -> None:
+    part = mig_slice()
+    machine = Machine(h100(mig=True, slices=[part]))
+    opened = Nvml(machine)
+    (facts,) = opened.facts()
+    assert facts["slices"] == [{"uuid": part.uuid, "name": part.name, "memory": 10 << 30}]
+    handle = machine.nvmlDeviceGetMigDeviceHandleByIndex(opened.devices[0].handle, 0)
+    device = Device(0, part.uuid, handle, mig=True)
+    assert opened.memory(device).value.used == 1 << 30
+    for name in ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetPowerUsage", "nvmlDeviceGetPcieThroughput"):
+        reading = opened.read(device, name, *([1] if "Pcie" in name else []))
+        assert (reading.status, reading.reason) == ("absent", "this GPU does not support it while MIG is on")
+    assert opened.read(device, "nvmlGpmQueryDeviceSupport").status == "absent"
+    assert Nvml(Machine(h100())).facts()[0]["slices"] == []
 
 
 def test_a_mig_gpu_says_what_it_lacks() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from infertop.telemetry.histogram import Histogram
-from infertop.telemetry.stability import Conditions, grade, window_medians
+from infertop.telemetry.stability import BLOCKS, Conditions, Course, grade, window_medians
 
 STEADY = (1.00e6, 1.05e6, 1.02e6)
 CPU = Conditions()
@@ -94,3 +94,23 @@ def test_windows_are_thirds_of_the_run() -> None:
 def test_requests_that_were_left_out_are_counted_beside_those_that_were_not() -> None:
     found = grade(STEADY, 0.01, 49, CPU, apart=1)
     assert found.reasons == ("50 requests, of which 1 timed by stage stay out, p99 needs 368",)
+
+
+def test_a_run_that_goes_on_has_the_medians_of_its_thirds_in_bounded_memory() -> None:
+    course, seconds = Course(), []
+    for number in range(600):
+        seconds.append(second(1_000_000 + 1_000 * number, 10))
+        course.add(seconds[-1])
+        if number + 1 < BLOCKS:
+            assert course.medians() == window_medians(seconds), (
+                "the same while every second has its own block"
+            )
+        assert len(course._blocks) < BLOCKS
+    assert course.medians() == pytest.approx(window_medians(seconds), rel=0.02)
+
+
+def test_a_course_is_too_short_at_first() -> None:
+    course = Course()
+    assert course.medians() == ()
+    course.add(second(1_000_000))
+    assert course.medians() == ()
