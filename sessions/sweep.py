@@ -166,7 +166,9 @@ def resume(
         raise MeasureError("usage", f"the session {path.name} was not recorded", "leave --resume out")
     with Session(path) as session:
         header = session.header
-        if header is None or machine(header.host, header.gpus) != machine(facts(), Nvml().facts()):
+        unseen = header is None or header.telemetry == "off"  # then it was not looked which GPUs there are
+        gpus = [] if unseen else Nvml().facts()
+        if header is None or machine(header.host, header.gpus) != machine(facts(), gpus):
             raise MeasureError(
                 "usage",
                 f"the session {path.name} was measured on another machine",
