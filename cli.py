@@ -355,7 +355,9 @@ def _measure(planned: Plan, settings: EngineSettings, resumed: Resumed | None, p
             return Measured(resumed.name, resumed.header, known)
         settings = resumed.settings(settings)
     with ProgressLine(sys.stderr) as progress:
-        return measure(planned.tasks, settings, progress, known, STANDARD if prove else None, progress.aside(say))
+        return measure(
+            planned.tasks, settings, progress, known, STANDARD if prove else None, progress.aside(say)
+        )
 
 
 def _building(words: dict[str, Any]) -> tuple[bool, str | None]:

@@ -95,7 +95,9 @@ class Gpu:
     power: float | None = None  # W
     power_limit: float | None = None
     clock: float | None = None  # MHz
-    clock_highest: float | None = None  # what the GPU says it could be; else the most that was seen in this session
+    clock_highest: float | None = (
+        None  # what the GPU says it could be; else the most that was seen in this session
+    )
     clock_rated: bool = False  # that is what the GPU itself says its clock could be
     power_capped: float | None = None  # share of the time, 0 to 1, from the exact counters
     thermal_capped: float | None = None

@@ -104,7 +104,7 @@ def test_the_worker_says_which_gpu_it_has(monkeypatch: pytest.MonkeyPatch) -> No
     fake = FakeCuda(devices=2)
     monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
     monkeypatch.setattr(link, "measure", lambda device: {"h2d_pinned": 5e10})
-    rates, gpu = worker._card("cuda:1")
+    rates, _, gpu = worker._probed("cuda:1")
     assert rates == {"h2d_pinned": 5e10}
     assert gpu == {"uuid": "GPU-02020202-0202-0202-0202-020202020202", "slice": None}
     assert fake.contexts == 0, "the context is given back"
