@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -18,21 +18,20 @@ from ..backends.probes import Availability
 from ..telemetry.host import facts
 from ..telemetry.metrics import Level, Value
 from ..telemetry.nvml_source import NvmlSource
-from ..telemetry.sampler import Sample
-from ..telemetry.stability import Course
-from . import company, gpu_lock, outcome
+from . import company, outcome
 from .conditions import held
 from .diagnosis import Diagnosis
+from .gpu_lock import Gpus
 from .instruments import GpuSource, Instruments
 from .measurement import TickNumbers
 from .plan import Task
-from .quiet import QuietSecond, sentence
-from .readings import Readings
+from .quiet import sentence
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Key, Run, Tick
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
 from .store import Place, last_run
+from .watching import Watching
 from .workers import Workers
 from .writer import SegmentWriter
 
@@ -40,11 +39,6 @@ KEY_EVERY_S = 60.0
 
 PARTING_S = 0.5
 """So long the end of a session waits for its run to stop; a request that takes longer is cut off."""
-
-LOOK_S = 2.0
-"""So long at most a run that has ended waits for the last look at who is on its GPU."""
-
-PEOPLE = (".processes", ".other_memory")
 
 LEVEL_WORDS = {
     "off": "telemetry is off: nothing is read until it is switched on again",
@@ -65,12 +59,12 @@ class Engine:
         """`gpus` opens NVML."""
         self.settings, self.place, self._gpus = settings, place, gpus
         self.workers = Workers(settings)
-        self._locks = gpu_lock.GpuLocks(place.name)
+        self.gpus = Gpus(place.name, lambda: self.instruments)
         self.runner: Runner | None = None
         self.selector = selectors.DefaultSelector()
         self.results: list[dict[str, Any]] = []
         interval = round(settings.interval_s * 1e9)
-        self.instruments = Instruments(interval, settings.telemetry, gpus)
+        self.watching = Watching(Instruments(interval, settings.telemetry, gpus))
         clock = read_clock()
         self._began = clock.monotonic
         self.header = Header(
@@ -91,12 +85,11 @@ class Engine:
         self._next_tick = clock.monotonic + self.header.interval
         self._per_second = max(1, round(1 / settings.interval_s))
         self._next_key = KEY_EVERY_S
-        self._readings = Readings(self.instruments.table)
-        self._looking: int | None = None  # monotonic ns since when an ended run waits for its last look
-        self._quiet: QuietSecond | None = None
-        self._company = company.Watch()
-        self._course = Course()
         self.instruments.start()
+
+    @property
+    def instruments(self) -> Instruments:
+        return self.watching.instruments
 
     def now(self) -> int:
         """Session time: ns since the header's clock pair."""
@@ -107,9 +100,18 @@ class Engine:
         self._write([record])
 
     def say(
-        self, kind: str, text: str, *, level: str = "info", command: str | None = None, **data: Any
+        self,
+        kind: str,
+        text: str,
+        *,
+        level: str = "info",
+        command: str | None = None,
+        run: int | None = None,
+        **data: Any,
     ) -> None:
-        run = self.runner.run if self.runner else 0
+        """An event of the present run, or of the one that is named."""
+        if run is None:
+            run = self.runner.run if self.runner else 0
         self.emit(Event(t=self.now(), kind=kind, text=text, level=level, id=command, run=run, data=data))
 
     def tell_backends(self, label: str, found: Iterable[Availability]) -> None:
@@ -156,7 +158,7 @@ class Engine:
         self.state.apply(header)
         self.diagnosis.take(header)
         self._write([self._key(clock)])
-        self._company = company.Watch()  # who reads this segment alone is told anew
+        self.watching.tell_anew()
         self.say(kind, text, level="info" if recording else "warn")
 
     def _key(self, clock: Clock) -> Key:
@@ -176,62 +178,44 @@ class Engine:
 
     def _open_nvml(self, level: Level) -> None:
         before = self.instruments
-        self.instruments = Instruments(self.header.interval, level, self._gpus)
+        self.watching.change(Instruments(self.header.interval, level, self._gpus))
         try:
             self.move(self.place.recording, "NVML is opened: from here on there are readings", "telemetry")
         except (OSError, MeasureError):
             self.instruments.stop()
-            self.instruments = before
+            self.watching.change(before)
             raise
         before.stop()
         self.instruments.set_worker(self.runner.worker.pid if self.runner else None)
         self.instruments.start()
-        self._readings = Readings(self.instruments.table)
 
     def start(self, task: Task, *, quiet: bool = True, share: bool = False) -> Runner:
         """Begin a run, on a GPU with a quiet second before its warm-up; `step` brings it to its end. Raises MeasureError where no worker
         can be started, of kind `gpu-busy` where another infertop has the GPU, unless it is to `share` it."""
         device = task.configuration.device
-        holder = self._take(device)
-        if holder is not None and not share:
-            raise gpu_lock.busy(self.instruments.gpu(device) or device, holder)
+        beside = self.gpus.reserve(device, share=share)
         worker, resident = self.workers.take(task.configuration)
         self._runs += 1
-        self._readings = Readings(self.instruments.table)
         self.runner = Runner(
             self._runs, task, worker, self.emit, self.now, hang_s=self.settings.hang_s, resident=resident,
             locate=partial(self._locate, device, share=share), quiet=quiet and self.instruments.level != "off",
         )  # fmt: skip
-        self.runner.beside = "" if holder is None else str(holder)
-        self.instruments.set_worker(worker.pid)
+        self.runner.beside = beside
+        self.watching.begin(worker.pid)
         self.selector.register(worker, selectors.EVENT_READ, self._worker_spoke)
         return self.runner
 
-    def reserve(self, device: str) -> None:
-        """Have this device's GPU, as far as its number tells which that is. Raises MeasureError where another infertop has it."""
-        if (holder := self._take(device)) is not None:
-            raise gpu_lock.busy(self.instruments.gpu(device) or device, holder)
-
-    def _take(self, device: str, uuid: str | None = None) -> gpu_lock.Holder | None:
-        """Have the GPU; who has it instead."""
-        uuid = uuid or self.instruments.uuid(self.instruments.gpu(device))
-        return None if uuid is None else self._locks.take(uuid)
-
     def _locate(self, device: str, uuid: str | None, *, share: bool) -> str | None:
         """What the metrics of a run's GPU begin with, now that its worker knows which it is."""
-        gpu = self.instruments.gpu(device, uuid)
-        holder = self._take(device, uuid)
-        if holder is not None and not share:
-            raise gpu_lock.busy(gpu or device, holder)
-        if holder is not None and self.runner is not None:
-            self.runner.beside = str(holder)
-        return gpu
+        beside = self.gpus.reserve(device, share=share, uuid=uuid)
+        if self.runner is not None:
+            self.runner.beside = beside
+        return self.instruments.gpu(device, uuid)
 
     def free_gpus(self) -> None:
         """Let go of the GPUs on which nothing of ours is loaded any more. An engine that has a list to measure keeps them to its end."""
-        devices = {loaded.device for loaded in self.workers.parked()}
-        if self.runner is None and not any(device.startswith("cuda") for device in devices):
-            self._locks.keep()
+        if self.runner is None:
+            self.gpus.free(loaded.device for loaded in self.workers.parked())
 
     def refuse(self, task: Task, error: MeasureError, status: str) -> dict[str, Any]:
         """A run that never had a worker: said in the log as one that started and ended."""
@@ -262,47 +246,31 @@ class Engine:
 
     def _advanced(self, runner: Runner, before: str) -> None:
         """The worker was heard; `before` is the phase in which that found the run."""
-        if runner.phase == "quiet" and before != "quiet" and runner.gpu is not None:
-            self.instruments.look()
-            self._quiet = QuietSecond(self.instruments.table, runner.gpu, time.monotonic_ns())
+        if runner.phase != before:
+            self.watching.enter(runner)
         if runner.measuring and before != "measure":
-            self._readings = Readings(self.instruments.table, self.instruments.newest)
-            self._course = Course()
-            self.instruments.look()
             self._write([self._key(read_clock())])
         if runner.ended:
             self._end(runner)
 
     def _end(self, runner: Runner) -> None:
         """The run has ended: its last tick. On a GPU its worker stays for one more look at who else is there."""
-        if self._looking is not None:
+        if self.watching.waits:
             return
         self.selector.unregister(runner.worker)
         blobs = runner.measurement.take_second()
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, self.instruments.nothing(), blobs, 0)])
-        watched = runner.gpu is not None and self.instruments.level != "off"
-        if watched and runner.measuring and runner.error is None:
-            self.instruments.look()
-            self._looking = time.monotonic_ns()
-        else:
+        if not self.watching.ending(runner):
             self._finish(runner)
 
     def _finish(self, runner: Runner) -> None:
         """All is known of the run that has ended: its result, and its worker parked or gone."""
-        self.runner = self._looking = self._quiet = None
-        self.instruments.set_worker(None)
-        result = outcome.measured(runner, self._around())
+        self.runner = None
+        self.watching.end()
+        result = outcome.measured(runner, self._around(), self.diagnosis.shares())
         if text := held(result["clock_reasons"]):
-            self.emit(
-                Event(
-                    t=self.now(),
-                    kind="telemetry",
-                    text=text,
-                    run=runner.run,
-                    data={"clock_reasons": result["clock_reasons"]},
-                )
-            )
+            self.say("telemetry", text, run=runner.run, clock_reasons=result["clock_reasons"])
         self.emit(
             Run(
                 t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error), calls=self.instruments.calls(),
@@ -316,9 +284,7 @@ class Engine:
 
     def _around(self) -> outcome.Surroundings:
         header = self.header
-        return outcome.Surroundings(
-            self._readings, header.host, header.gpus, self.diagnosis.shares(), self.instruments.level
-        )
+        return outcome.Surroundings(self.watching.readings, header.host, header.gpus, self.instruments.level)
 
     def step(self, idle: Callable[[], None] | None = None) -> None:
         """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""
@@ -340,14 +306,18 @@ class Engine:
             phase = runner.phase
             numbers = numbers if runner.ended else runner.tick()
             self._advanced(runner, phase)
-        values = self._read(self.runner)
+        values = self.watching.read(runner)
+        if runner and self.watching.rested is not None:
+            self._go(runner, self.watching.rested)
+        if runner and self.watching.looked:
+            self._finish(runner)
         runner = self.runner
         second = self._ticks % self._per_second == self._per_second - 1
         blobs = runner.measurement.take_second() if runner and second else None
         graded = None
         if runner and runner.measuring and blobs and "service" in blobs:
-            self._course.add(runner.measurement.seconds[-1])
-            graded = outcome.live_grade(runner, self._around(), self._course)
+            self.watching.course.add(runner.measurement.seconds[-1])
+            graded = outcome.live_grade(runner, self._around(), self.watching.course)
         records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late), graded)]
         if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
@@ -367,39 +337,15 @@ class Engine:
             self.say("worker", text)
         for text in self.instruments.messages():
             self.say("telemetry", text, level="warn")
-        if (news := self._company.change(self.instruments.tenants())) is not None:
+        if (news := self.watching.news()) is not None:
             self.say(company.KIND, news[0], **news[1])
 
-    def _read(self, runner: Runner | None) -> list[Value]:
-        """This tick's readings; those of a run that is measured are added up."""
-        sample = self.instruments.latest()
-        values = self.instruments.nothing() if sample is None else sample.values
-        if runner and self._quiet is not None:
-            self._be_quiet(runner, self._quiet, sample)
-        looking = self._looking
-        if runner and runner.measuring and sample is not None and looking is None:
-            self._readings.add(sample.t_ns, values)
-        if runner and looking is not None:
-            looked = sample is not None and sample.t_ns >= looking
-            if looked:
-                self._readings.add_only(PEOPLE, looking, values)
-            if looked or time.monotonic_ns() - looking > LOOK_S * 1e9:
-                self._finish(runner)
-        return values
-
-    def _be_quiet(self, runner: Runner, quiet: QuietSecond, sample: Sample | None) -> None:
-        """A tick of the quiet second; at its end the warm-up begins."""
-        if sample is not None:
-            quiet.add(sample.t_ns, sample.values)
-        if not quiet.over(time.monotonic_ns()) and self.instruments.level != "off":
-            return
-        self._quiet = None
-        found = quiet.result()
-        assert runner.gpu is not None
-        if found is not None:
-            text, level = sentence(runner.gpu, found)
-            self.say("quiet", text, level=level, **found)
-        runner.go(found)
+    def _go(self, runner: Runner, quiet: Mapping[str, Any]) -> None:
+        """The quiet second is over: the warm-up begins."""
+        if quiet and runner.gpu is not None:
+            text, level = sentence(runner.gpu, quiet)
+            self.say("quiet", text, level=level, **quiet)
+        runner.go(quiet or None)
 
     def _tick_record(
         self,
@@ -430,13 +376,13 @@ class Engine:
             self._stop_run()
         if self.runner is not None:
             self.runner.fail(MeasureError("stopped", f"the session ended: {reason}"))
-            if self._looking is None:
-                self._end(self.runner)
-            else:
+            if self.watching.waits:
                 self._finish(self.runner)
+            else:
+                self._end(self.runner)
         self.workers.end()
         self.instruments.stop()
         self.writer.close(End(t=self.now(), reason=reason))
         self.selector.close()
-        self._locks.keep()
+        self.gpus.free()
         self.place.release()

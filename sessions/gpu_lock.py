@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..backends.errors import MeasureError
 from .places import runtime_directory
+
+if TYPE_CHECKING:  # the screen needs this module's names where there is nothing to look with
+    from .instruments import Instruments
 
 BUSY = "gpu-busy"
 """Kind of the error where somebody else has the GPU."""
@@ -73,6 +77,34 @@ class GpuLocks:
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
             os.close(descriptor)
+
+
+class Gpus:
+    """The GPUs of an engine by the devices of its configurations. Its `instruments`, asked for each time, know their UUIDs."""
+
+    def __init__(self, session: str, instruments: Callable[[], Instruments]) -> None:
+        self._locks = GpuLocks(session)
+        self._instruments = instruments
+
+    def take(self, device: str, uuid: str | None = None) -> Holder | None:
+        """Have the device's GPU, as far as its UUID or the device's number tells which that is; who has it instead."""
+        instruments = self._instruments()
+        uuid = uuid or instruments.uuid(instruments.gpu(device))
+        return None if uuid is None else self._locks.take(uuid)
+
+    def reserve(self, device: str, *, share: bool = False, uuid: str | None = None) -> str:
+        """The same. Raises MeasureError where another infertop has it; who that is, in words, where it is to be shared."""
+        holder = self.take(device, uuid)
+        if holder is None:
+            return ""
+        if not share:
+            raise busy(self._instruments().gpu(device, uuid) or device, holder)
+        return str(holder)
+
+    def free(self, devices: Iterable[str] = ()) -> None:
+        """Let go of all where none of these devices, on which something of ours is loaded, is a GPU."""
+        if not any(device.startswith("cuda") for device in devices):
+            self._locks.keep()
 
 
 def _read(said: bytes) -> Holder:

@@ -21,12 +21,11 @@ from .runner import Runner
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What else goes into a result: the readings while it measured, the host's facts and the GPUs', the verdicts."""
+    """What else goes into a result: the readings while it measured, the host's facts and the GPUs'."""
 
     readings: Readings
     host: Mapping[str, Any]
     gpus: Sequence[Mapping[str, Any]] = ()
-    verdicts: Sequence[dict[str, Any]] = ()
     level: str | None = None  # how much was read at its end
 
 
@@ -64,27 +63,7 @@ def refused(run: int, task: Task, error: MeasureError, status: str | None = None
     return blank_result(task.configuration, status, error, run)
 
 
-def sentence(result: Result) -> tuple[str, str]:
-    """How a run ended, as the level and the text of an event: `torch-eager ended: p50 3.58 ms, 8 779 samples/s, n 8 230`."""
-    name, error, status = result["backend"], result["error"], result["status"]
-    if status == "ok" or status == "fallback" or (error or {}).get("kind") == "stopped":
-        p50 = (result["latency_ms"] or {}).get("p50")
-        text = f"{name} ended without a measured request" if error is None else f"{name}: {error['message']}"
-        if p50 is not None:
-            rate = units.rate(result["throughput"])
-            text = f"{name} ended: p50 {units.milliseconds(p50)} ms, {rate} samples/s, n {units.count(result['requests'])}"
-        if status == "fallback":
-            return "warn", f"{text}, a fallback"
-        return "info", text
-    message = (error or {}).get("message") or "no reason is known"
-    return (
-        ("warn", f"{name} is unavailable: {message}")
-        if status == "unavailable"
-        else ("error", f"{name} failed: {message}")
-    )
-
-
-def measured(runner: Runner, around: Surroundings) -> Result:
+def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, Any]] = ()) -> Result:
     """Of a run that has ended, well or not: what was measured until then is in it either way."""
     measurement, facts = runner.measurement, runner.facts
     result = blank_result(facts.configuration, None, runner.error, runner.run)
@@ -159,7 +138,7 @@ def measured(runner: Runner, around: Surroundings) -> Result:
         "energy_j_per_sample": None if joules is None else joules["j_per_sample"],
         "energy": joules,
         "clock_reasons": clock_reasons(runner.gpu, means, around.readings),
-        "verdicts": list(around.verdicts),
+        "verdicts": list(verdicts),
         "stability": stability.letter,
         "stability_reasons": list(stability.reasons),
     }

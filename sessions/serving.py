@@ -387,7 +387,7 @@ class Server:
             return
         self._blocked, self._patient, self._share = None, False, False
         try:
-            engine.reserve(task.configuration.device)
+            engine.gpus.reserve(task.configuration.device)
         except MeasureError as error:
             if error.kind == BUSY:
                 self._ask(task, error, command)
