@@ -86,9 +86,8 @@ class Runner:
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
-        self._resident = resident
-        self._begun = self._since = self._quiet_since = time.monotonic()
-        self._activity = (0, 0.0)
+        self._quiet_since = time.monotonic()
+        self._activity = (0, 0)
         emit(
             Run(
                 t=now(), run=run, phase="start", configuration=task.configuration, repeat=task.repeat,

@@ -11,10 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ..backends import boot, protocol, ring
 from ..backends.errors import MeasureError
+from ..telemetry import processes
 
 CAPTURE_LIMIT = 8 << 20
 """Bytes of a runtime's output that are kept on disk; a model that prints each request would fill it."""
@@ -80,22 +79,15 @@ class WorkerProcess:
             data += piece
         return self._lines.feed(data)
 
-    def activity(self) -> tuple[int, float]:
-        """(bytes printed so far, CPU seconds of the worker and what it started): both still means that it hangs."""
+    def activity(self) -> tuple[int, int]:
+        """(bytes printed so far, CPU time of the worker and what it started, ns): both still means that it hangs."""
         printed = os.fstat(self._capture.fileno()).st_size
         if printed > CAPTURE_LIMIT:
             tail = self.captured().encode()
             os.ftruncate(self._capture.fileno(), 0)
             os.write(self._capture.fileno(), tail)
-        seconds = 0.0
-        try:
-            process = psutil.Process(self.pid)
-            for member in [process, *process.children(recursive=True)]:
-                times = member.cpu_times()
-                seconds += times.user + times.system
-        except psutil.Error:
-            pass  # it has ended; the selector says so
-        return printed, seconds
+        used = [processes.usage(pid) for pid in (self.pid, *processes.descendants(self.pid))]
+        return printed, sum(member.cpu_ns for member in used if member is not None)
 
     def captured(self) -> str:
         """The end of what the runtime printed."""

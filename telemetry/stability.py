@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .histogram import Counts, Histogram
+import numpy as np
+
+from .histogram import Counts, Histogram, target_rank, value_of
 from .statistics import Compactable
 
 WINDOWS = 3
@@ -53,7 +55,16 @@ def window_medians(seconds: Sequence[Compactable]) -> tuple[float, ...]:
         return ()
     edges = [round(len(blocks) * part / WINDOWS) for part in range(WINDOWS + 1)]
     parts = (blocks[first:last] for first, last in pairwise(edges))
-    return tuple(float(Histogram.of(part).quantile(0.5)) for part in parts)
+    return tuple(_median(part) for part in parts)
+
+
+def _median(parts: Sequence[Counts]) -> float:
+    """That of all of them together, as `Histogram.quantile` gives it, without the 270 KB of a histogram."""
+    index = np.concatenate([part.index for part in parts])
+    order = np.argsort(index, kind="stable")
+    summed = np.cumsum(np.concatenate([part.count for part in parts])[order])
+    rank = target_rank(0.5, int(summed[-1]))
+    return float(value_of(int(index[order][np.searchsorted(summed, rank)])))
 
 
 class Course:

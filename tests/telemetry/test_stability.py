@@ -114,3 +114,15 @@ def test_a_course_is_too_short_at_first() -> None:
     assert course.medians() == ()
     course.add(second(1_000_000))
     assert course.medians() == ()
+
+
+def test_medians_are_those_of_the_histograms_sum() -> None:
+    random = np.random.default_rng(4)
+    seconds = []
+    for count in (1, 2, 7, 500, 501, 90):
+        made = Histogram()
+        made.record(random.lognormal(14, 0.5, count).astype(np.int64))
+        seconds.append(made)
+    thirds = [seconds[i : i + 2] for i in (0, 2, 4)]
+    expected = [float(Histogram.of([s.compact() for s in third]).quantile(0.5)) for third in thirds]
+    assert list(window_medians(seconds)) == expected
