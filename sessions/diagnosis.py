@@ -98,6 +98,8 @@ class Diagnosis:
             self._due = True
         elif isinstance(record, Event) and record.kind == "backends":
             self._learn(record)
+        elif isinstance(record, Event) and record.data.get("telemetry") == "off":
+            self._windows.forget()
         return []
 
     def shares(self) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def busy(gpu: str, holder: Holder) -> MeasureError:
     return MeasureError(
         BUSY,
         f"{holder} measures on GPU {gpu.removeprefix('gpu')}, and two at once would measure each other",
-        f"wait for it, or infertop stop {holder.session or '…'} ends it",
+        f"wait for it, or end it: infertop stop {holder.session}" if holder.session else "wait for it",
     )
 
 

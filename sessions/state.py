@@ -282,6 +282,8 @@ class SessionState:
 
     def _readings(self, now: int) -> dict[str, Any]:
         ring = self._ring
+        if self._level == "off":  # what was read last says nothing of now
+            return {"values": {}, "ages": {}, "metrics": ring.metrics}
         known = np.flatnonzero(~np.isnan(ring.values))
         names = [ring.metrics[i].id for i in known]
         ages = np.maximum(now - ring.read[known], 0) / 1e9

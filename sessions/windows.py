@@ -78,6 +78,11 @@ class Readings:
     def clear(self) -> None:
         self._sum, self._count = {}, {}
 
+    def forget(self) -> None:
+        """Nothing is read from now on: what was is not to stand for what is."""
+        self.clear()
+        self._newest, self._read, self._rate = {}, {}, {}
+
     def rebase(self, shift: int) -> None:
         """Count times from a moment `shift` ns later."""
         self._read = {i: (t - shift, value) for i, (t, value) in self._read.items()}
@@ -157,6 +162,10 @@ class Windows:
             self._since = run.t
             self._readings.clear()
         self.run = run
+
+    def forget(self) -> None:
+        """Telemetry is off."""
+        self._readings.forget()
 
     def take(self, tick: Tick) -> Window | None:
         """The next tick; a window where it fills one."""

@@ -15,6 +15,7 @@ from infertop.sessions.records import AnyRecord, Clock, Event, Fault, Metric, Ru
 from infertop.sessions.runs import merged
 from infertop.sessions.session import Session
 from infertop.sessions.windows import Windows
+from infertop.telemetry.verdict_window import Window
 from infertop.tests.sessions import gpu_log, kit
 from infertop.tests.sessions.gpu_log import BUSY, IDLE, IN_COPIES, LAUNCHES, PICTURES, PINNED, Log, other_path
 from infertop.tests.sessions.recorded import records_of, withheld
@@ -173,16 +174,37 @@ def test_a_gpu_that_was_busy_before_the_run_is_contended() -> None:
     assert log.verdicts[-1].kind == "transfer-h2d", "a run does not inherit what was busy before another"
 
 
+def windows_of(log: Log) -> list[Window]:
+    """What the diagnosis looked at."""
+    windows, found = Windows(), []
+    windows.begin(log.head)
+    for record in log.records:
+        if isinstance(record, Run):
+            windows.enter(merged(windows.run, record) if record.run == windows.run.run else record)
+        elif isinstance(record, Event) and record.data.get("telemetry") == "off":
+            windows.forget()
+        elif isinstance(record, Tick):
+            found.append(windows.take(record))
+    return [window for window in found if window is not None]
+
+
+def test_what_was_read_before_telemetry_went_off_says_nothing_of_now() -> None:
+    log = Log()
+    log.begin()
+    log.measure(1, IN_COPIES, BUSY)
+    log.measure(1, IN_COPIES, {})
+    log.write(Event(t=log.t, kind="telemetry", text="", data={"telemetry": "off"}))
+    log.measure(1, IN_COPIES, {})
+    utils = [window.gpu.util for window in windows_of(log) if window.gpu is not None]
+    assert utils == [60.0, 60.0, None], "not read this tick: it still stands; off: nothing stands"
+
+
 def test_a_clock_is_judged_by_what_it_could_be() -> None:
     log = Log()
     log.head = msgspec.structs.replace(log.head, metrics=[*log.head.metrics, Metric("gpu0.clock_max", "MHz")])
     log.begin()
     log.measure(1, IN_COPIES, BUSY | {"clock_sm": 1300, "clock_max": 1980})
-    windows = Windows()
-    windows.begin(log.head)
-    for run in log.of(Run):
-        windows.enter(merged(windows.run, run) if run.run == windows.run.run else run)
-    (window,) = filter(None, map(windows.take, log.of(Tick)))
+    (window,) = windows_of(log)
     assert window.gpu is not None
     assert (window.gpu.clock, window.gpu.clock_highest) == (1300.0, 1980.0)
 
