@@ -111,7 +111,7 @@ def ask_gpu(app: InfertopApp, event: Event) -> Picker:
         Choice("share", "measure beside it", "both will be slower; the grade says so"),
         Choice("no", "leave it", "nothing is begun"),
     ]
-    return Picker("this GPU is in use", choices, choose, lines=[clean(event.text)])
+    return Picker("this GPU is in use", choices, choose, problem=(event.text, ""))
 
 
 def choose_model(app: InfertopApp) -> None:
