@@ -49,7 +49,8 @@ def live_grade(runner: Runner, around: Surroundings, course: Course) -> list[str
     """The grade of a run that is measuring, from its windows so far, and the reasons."""
     service = runner.measurement.service
     at = conditions(runner, around, around.readings.means())
-    found = grade(course.medians(), service.variation, service.n, at)
+    apart = runner.measurement.requests - service.n
+    found = grade(course.medians(), service.variation, service.n, at, apart)
     return [found.letter, *found.reasons]
 
 

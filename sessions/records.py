@@ -10,7 +10,19 @@ from ..backends.configuration import Configuration
 
 FORMAT = "1.0"
 
-PHASES = ("start", "import", "export", "load", "build", "check", "control", "quiet", "warmup", "measure", "end")
+PHASES = (
+    "start",
+    "import",
+    "export",
+    "load",
+    "build",
+    "check",
+    "control",
+    "quiet",
+    "warmup",
+    "measure",
+    "end",
+)
 """What a run goes through, in order; `export` and `build` only where the backend has them, `check` where outputs are compared, `control`
 where a plain call is timed beside the same request in steps, `quiet` (the worker loaded and idle) on a GPU."""
 

@@ -180,7 +180,7 @@ def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
 def _steps(scene: Scene, run: RunView) -> Row:
     """The phases in order: done, present, to come. Those that only some runs have stand there only while they last."""
     steps = list(_STEPS)
-    if run.phase in ("export", "build", "check", "quiet"):
+    if run.phase in ("export", "build", "check", "control", "quiet"):
         steps.insert(1 if run.phase == "export" else 2, run.phase)
     at = steps.index(run.phase) if run.phase in steps else -1
     row: Row = (("   ", "text"),)
