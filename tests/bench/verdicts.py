@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -197,17 +198,19 @@ def _throughput(result: dict[str, Any]) -> float:
 
 @contextlib.contextmanager
 def _neighbour() -> Iterator[None]:
-    """A process that keeps the GPU busy from before the run until after it."""
-    hammer = subprocess.Popen(
-        [sys.executable, "-m", FACTORIES, "hammer", "300"], stdout=subprocess.PIPE, text=True
+    """A process that keeps the GPU busy from before the run until after it: an orphan, since our own children count as infertop's."""
+    command = [sys.executable, "-m", FACTORIES, "hammer", "300"]
+    shell = subprocess.Popen(
+        ["sh", "-c", '"$@" & echo $!', "sh", *command], stdout=subprocess.PIPE, text=True
     )
+    assert shell.stdout is not None
+    hammer = int(shell.stdout.readline())
     try:
-        assert hammer.stdout is not None
-        hammer.stdout.readline()  # it says so when it computes
+        shell.stdout.readline()  # it says so when it computes
         yield
     finally:
-        hammer.kill()
-        hammer.wait()
+        os.kill(hammer, signal.SIGKILL)
+        shell.wait()
 
 
 def _say(outcome: Outcome, seconds: float) -> None:
