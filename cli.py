@@ -281,7 +281,8 @@ def run(
 
         settings = EngineSettings(
             environments=interpreters, recording=record, sessions_dir=sessions_dir, name=name, title=suite or "", interval_s=interval_s,
-            command=["infertop", *sys.argv[1:]], telemetry=typed.telemetry,
+            fallback=typed.fallback == "auto", telemetry=typed.telemetry,
+            command=["infertop", *sys.argv[1:]],
         )  # fmt: skip
         measured = _measure(planned, settings, resumed, prove)
     from .sessions.delivery import deliver
@@ -422,7 +423,7 @@ def live(
     settings = EngineSettings(
         environments=environments, recording=record, sessions_dir=sessions_dir, name=name, interval_s=interval_s,
         command=["infertop", *sys.argv[1:]], task=task, stay=typed.duration is not None or typed.requests is not None,
-        telemetry=typed.telemetry,
+        fallback=typed.fallback != "none", telemetry=typed.telemetry,
     )  # fmt: skip
     from .tui.start import run_live
 

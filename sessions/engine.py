@@ -258,7 +258,7 @@ class Engine:
         if self.watching.waits:
             return
         self.selector.unregister(runner.worker)
-        blobs = runner.measurement.take_second()
+        blobs = runner.last_second
         if runner.final.done or blobs:
             self._write([self._tick_record(runner, runner.final, self.instruments.nothing(), blobs, 0)])
         if not self.watching.ending(runner):

@@ -14,7 +14,7 @@ from types import FrameType
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from ..telemetry.host import facts
-from . import proof, store, sweep, units
+from . import proof, store, substitute, sweep, units
 from .engine import Engine
 from .expected import Expected, earlier
 from .gpu_lock import BUSY

@@ -9,10 +9,10 @@ from typing import Any
 from ..backends.errors import MeasureError
 from ..telemetry.numa import nearness
 from ..telemetry.stability import Conditions, Course, grade, window_medians
-from ..telemetry.statistics import MIN_BLOCKS, rate_interval, run_intervals
+from ..telemetry.statistics import MIN_BLOCKS, mean_interval, rate_interval, run_intervals
 from . import energy, gap, response, tokens
 from .conditions import Card, Means, clock_reasons, on_cpu, on_gpu
-from .plan import Task
+from .plan import Instead, Task
 from .readings import Readings
 from .records import Fault
 from .results import QUANTILES, Result, blank_result, options_of
@@ -40,9 +40,12 @@ def card(runner: Runner, around: Surroundings) -> Card:
 
 def conditions(runner: Runner, around: Surroundings, means: Means) -> Conditions:
     """Where the run takes place, as its grade sees it."""
+    loaded = runner.facts.loaded
     if runner.facts.configuration.device.startswith("cuda"):
-        return on_gpu(card(runner, around), means, around.readings)
-    return on_cpu(means, around.host, runner.facts.loaded.get("threads"))
+        at = on_gpu(card(runner, around), means, around.readings)
+    else:
+        at = on_cpu(means, around.host, loaded.get("threads"))
+    return replace(at, notes=(*at.notes, loaded["unproven"])) if loaded.get("unproven") else at
 
 
 def live_grade(runner: Runner, around: Surroundings, course: Course) -> list[str]:
@@ -84,6 +87,8 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
         "worker_nodes": list(near.worker_nodes),
         "distance": near.distance,
     }
+    result["complete"] = runner.error is None and not runner.stopped
+    result["asked"] = {"duration_s": runner.task.duration_s, "requests": runner.task.requests}
     if facts.settled is not None:
         result["warmup"] = {
             "settled": facts.settled,
@@ -148,10 +153,21 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
 
 
 def _all_on_cpu(loaded: Mapping[str, Any]) -> bool:
-    """Whether a run that was asked onto a GPU has all its nodes on the CPU, or nobody knows of any that is not."""
-    return bool(loaded.get("fallback")) and all(
-        name.startswith("CPU") for name in loaded.get("placement") or ()
-    )
+    """Whether a run that was asked onto a GPU has all its nodes on the CPU."""
+    placement = loaded.get("placement")
+    return bool(placement) and all(name.startswith("CPU") for name in placement or ())
+
+
+def _in_place_of(instead: Instead, result: Result) -> Result:
+    """What a result says that has the name of something else than was measured; a failure of its own stays one."""
+    named = {"backend": instead.asked.label, "measured_by": result["backend"]}
+    if result["error"] is not None:
+        error = result["error"]
+        return named | {"error": {**error, "message": f"{instead.reason}, and failed: {error['message']}"}}
+    return named | {
+        "status": "fallback",
+        "error": {"kind": "fallback", "message": instead.reason, "fix": instead.fix},
+    }
 
 
 def _throughput(runner: Runner) -> list[float] | None:

@@ -18,7 +18,7 @@ from ..backends.configuration import Configuration
 from ..backends.errors import UNAVAILABLE, MeasureError
 from ..telemetry.histogram import Histogram
 from ..telemetry.statistics import quantile_interval, repeat_interval
-from . import energy, gap, pareto
+from . import change, energy, gap, pareto, units
 from .diagnosis import together
 from .plan import Plan
 from .records import OUTSIDE, STAGES, Header

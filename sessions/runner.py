@@ -86,7 +86,7 @@ class Runner:
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
-        self._quiet_since = time.monotonic()
+        self._since = self._quiet_since = time.monotonic()
         self._activity = (0, 0)
         emit(
             Run(
@@ -199,7 +199,6 @@ class Runner:
                 "inputs",
                 "assumed",
                 "placement",
-                "fallback",
                 "libraries",
                 "threads",
                 "cache",
@@ -214,17 +213,20 @@ class Runner:
         }
         waits = self._wants_quiet and self.gpu is not None
         self._enter(
-            "quiet" if waits else "warmup", configuration=self.facts.configuration, gpu=self.gpu, **known
-        )
-        for note in (message.get("runtime") or {}).get("notes", ()):
-            self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))
+            "quiet" if waits else "warmup", configuration=self.facts.configuration, gpu=self.gpu,
+            fallback=(message["fallback"] or {}).get("message"), **known,
+        )  # fmt: skip
+        self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:
             text = f"DIFFERS from {agreement['reference']}: {agreement['reason']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
         if message["fallback"]:
-            text = f"FALLBACK: {message['fallback']}"
-            self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
+            self._fell_back(message["fallback"])
+        elif message["unproven"]:
+            self._emit(
+                Event(t=self._now(), kind="worker", text=message["unproven"], level="warn", run=self.run)
+            )
         if not waits:
             self.go()
 
@@ -243,8 +245,7 @@ class Runner:
             self.quiet = dict(quiet)
         if self.phase != "warmup":
             self._enter("warmup", quiet=self.quiet)
-        options = self.task.configuration.options
-        self.worker.send("run", run=self.run, seed=options.seed, gc=options.gc)
+        self._run()
         self._started = True
 
     def _run(self) -> None:

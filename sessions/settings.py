@@ -19,9 +19,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float = 0.25
     command: list[str] = []
     hang_s: float = 60.0
-    fallback: bool = (
-        False  # after a failed start, go on with what ran before or with the model's default backend
-    )
+    fallback: bool = False
+    """Serving: after a failed start go on with what ran before or with the model's default backend. `run`: measure the nearest
+    backend in the place of one that cannot be used."""
     telemetry: Level = "full"
     task: Task | None = (
         None  # of a serving engine: what to measure first; a backend of "" leaves the choice to the engine

@@ -19,6 +19,8 @@ class FakeCuda:
         self.devices = devices
         self.uuids = [bytes([n]) * 16 for n in range(1, devices + 1)]
         self.slices: dict[int, bytes] = {}  # of devices that are MIG slices, the slice's UUID
+        self.capability = (9, 0)
+        self.version = 13020
         self.fail: dict[str, int] = {}
         self.log: list[str] = []
         # What was issued: "in", "out", "record", "wait", on which stream, which event.

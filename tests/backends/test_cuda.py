@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from infertop.backends import cuda, link, worker
+from infertop.backends import cuda, cuda_words, link, worker
 from infertop.backends.errors import MeasureError
 from infertop.tests.backends.fake_cuda import FakeCuda
 
