@@ -28,6 +28,8 @@ Verb = Literal[
     "telemetry",
     "wait",
     "share",
+    "again",
+    "cancel",
 ]
 
 

@@ -27,6 +27,7 @@ from .measurement import TickNumbers
 from .plan import Task
 from .quiet import sentence
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Key, Run, Tick
+from .results import Result
 from .runner import Runner
 from .settings import EngineSettings
 from .state import SessionState
@@ -276,6 +277,7 @@ class Engine:
                 t=self.now(), run=runner.run, phase="end", result=result, error=outcome.fault(runner.error), calls=self.instruments.calls(),
             )
         )  # fmt: skip
+        self._tell_end(result)
         self.results.append(result)
         if runner.reusable and self.keep_workers:
             self.workers.park(runner.worker, runner.task.configuration)
@@ -285,6 +287,10 @@ class Engine:
     def _around(self) -> outcome.Surroundings:
         header = self.header
         return outcome.Surroundings(self.watching.readings, header.host, header.gpus, self.instruments.level)
+
+    def _tell_end(self, result: Result) -> None:
+        level, text = outcome.sentence(result)
+        self.emit(Event(t=self.now(), kind="run", text=text, level=level, run=result["run"]))
 
     def step(self, idle: Callable[[], None] | None = None) -> None:
         """Wait for the next tick, message or command, and handle what came; `idle` is called once a tick."""

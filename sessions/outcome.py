@@ -10,7 +10,7 @@ from ..backends.errors import MeasureError
 from ..telemetry.numa import nearness
 from ..telemetry.stability import Conditions, Course, grade, window_medians
 from ..telemetry.statistics import MIN_BLOCKS, mean_interval, rate_interval, run_intervals
-from . import energy, gap, response, tokens
+from . import energy, gap, response, tokens, units
 from .conditions import Card, Means, clock_reasons, on_cpu, on_gpu
 from .plan import Instead, Task
 from .readings import Readings
@@ -65,6 +65,26 @@ def fault(error: MeasureError | None) -> Fault | None:
 def refused(run: int, task: Task, error: MeasureError, status: str | None = None) -> Result:
     """Of a run that never had a worker."""
     return blank_result(task.configuration, status, error, run)
+
+
+def sentence(result: Result) -> tuple[str, str]:
+    """How a run ended, as the level and the text of an event: `torch-eager ended: p50 3.58 ms, 8 779 samples/s, n 8 230`."""
+    name, error, status = result["backend"], result["error"], result["status"]
+    if status == "ok" or status == "fallback" or (error or {}).get("kind") == "stopped":
+        p50 = (result["latency_ms"] or {}).get("p50")
+        text = f"{name} ended without a measured request" if error is None else f"{name}: {error['message']}"
+        if p50 is not None:
+            rate = units.rate(result["throughput"])
+            text = f"{name} ended: p50 {units.milliseconds(p50)} ms, {rate} samples/s, n {units.count(result['requests'])}"
+        if status == "fallback":
+            return "warn", f"{text}, a fallback"
+        return "info", text
+    message = (error or {}).get("message") or "no reason is known"
+    return (
+        ("warn", f"{name} is unavailable: {message}")
+        if status == "unavailable"
+        else ("error", f"{name} failed: {message}")
+    )
 
 
 def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, Any]] = ()) -> Result:

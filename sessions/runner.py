@@ -86,7 +86,8 @@ class Runner:
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
         self.doing = PHASE_WORDS["start"]  # in words
-        self._since = self._quiet_since = time.monotonic()
+        self._resident = resident
+        self._begun = self._since = self._quiet_since = time.monotonic()
         self._activity = (0, 0)
         emit(
             Run(
@@ -188,6 +189,10 @@ class Runner:
         )
         self.facts.loaded = message
         self.facts.cold_start = message["cold_start"]
+        note = ""
+        if self._resident:
+            took = units.duration(time.monotonic() - self._begun)
+            note = f"kept loaded, ready in {took}"
         try:
             self._find(message.get("gpu") or {})
         except MeasureError as error:  # somebody else's GPU
@@ -214,8 +219,12 @@ class Runner:
         waits = self._wants_quiet and self.gpu is not None
         self._enter(
             "quiet" if waits else "warmup", configuration=self.facts.configuration, gpu=self.gpu,
+            note=note, agreement=message.get("agreement"),
             fallback=(message["fallback"] or {}).get("message"), **known,
         )  # fmt: skip
+        if note:
+            text = f"{self.facts.configuration.label} was {note}"
+            self._emit(Event(t=self._now(), kind="worker", text=text, run=self.run))
         self._tell(message.get("runtime") or {})
         agreement = message.get("agreement") or {}
         if agreement.get("within_band") is False:

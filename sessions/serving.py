@@ -188,17 +188,11 @@ class Server:
                 "command", "the engine goes on without a viewer until its run ends", command=command.id
             )
         elif command.do == "stop":
-            engine.say(
-                "command",
-                "the load is stopped" if engine.runner else "nothing was running",
-                command=command.id,
-                do="stop",
-            )
-            self._next = self._blocked = None
-            self._sweeping.cancel("it was stopped")
-            self._proving.cancel("it was stopped")
-            if engine.runner:
-                engine.runner.stop()
+            self._stop(command.id)
+        elif command.do == "cancel":
+            self._cancel(command.id)
+        elif command.do == "again":
+            self._again(command.id)
         elif command.do == "sweep":
             self._sweep(command)
         elif command.do == "prove":
@@ -211,7 +205,7 @@ class Server:
             self._telemetry(command)
         elif command.do == "start":
             if engine.runner is not None and not engine.runner.ended:
-                engine.say("command", "it is running already", command=command.id)
+                self._nothing("it is running already", command.id)
             elif self._present is not None:
                 self._begin(self._present, command.id)
         elif command.configuration is not None:
@@ -229,7 +223,7 @@ class Server:
             self._nothing("nothing was running", command)
             return
         self._engine.say("command", "the load is stopped", command=command, do="stop")
-        self._next = None
+        self._next = self._blocked = None
         self._sweeping.cancel("it was stopped")
         self._proving.cancel("it was stopped")
         if runner is not None:
@@ -468,7 +462,7 @@ class Server:
 
     def _look_back(self, ended: Runner) -> None:
         if ended.error is None:
-            self._good = ended.task
+            self._good = ended.task if ended.measuring else self._good
         elif ended.error.kind == BUSY and self._next is None:
             self._ask(ended.task, ended.error)
         elif ended.error.kind != "stopped" and self._next is None and not self._sweeping.on:

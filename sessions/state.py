@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from . import company
+from . import company, lineup
 from .history import HistoryRing, Row
 from .records import Clock, End, Event, Fault, Header, Key, Record, Run, Tick, Verdict
 from .runs import RunState, merged, same_configuration
@@ -165,8 +165,8 @@ class SessionState:
 
     def _event(self, event: Event) -> None:
         event = cleaned(msgspec.structs.replace(event, t=self._at(event.t)))
-        if event.kind == "backends" and isinstance(found := event.data.get("backends"), list):
-            self._backends = tuple(_backend(b) for b in found if isinstance(b, dict))
+        if (found := lineup.told(event)) is not None and (lineup.own(event) or not self._backends):
+            self._backends = found
         if event.kind == "telemetry" and isinstance(level := event.data.get("telemetry"), str):
             self._level = level
         if event.kind == company.KIND:

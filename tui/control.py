@@ -153,6 +153,12 @@ class Control:
             view, verb, None, "waiting for the GPU" if verb == "wait" else "measuring beside it"
         )
 
+    def cancel(self, view: View) -> Message | None:
+        """Give up what is being loaded, a proof or a sweep; what was measured before goes on."""
+        if (job := going(view)) is not None:
+            return self._send(view, "stop", None, f"cancelling the {job.kind}")
+        return self._send(view, "cancel", None, "cancelling")
+
     def prove(self, view: View) -> Message | None:
         """Put the advice to the proof; how far that is stands in the session's events."""
         return self._send(view, "prove", None, "proving the advice")

@@ -18,8 +18,8 @@ MESSAGE_ROWS = 5  # at most; the verdict's place has two, and a message lies ove
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
 _STEPS = ("import", "load", "warmup", "measure")
-_PASSING = ("export", "build", "check", "control")
-_STEP_NAMES = {"warmup": "warm-up", "check": "compare outputs", "control": "plain call"}
+_PASSING = ("export", "build", "check", "control", "quiet")
+_STEP_NAMES = {"warmup": "warm-up", "check": "compare outputs", "control": "plain call", "quiet": "idle GPU"}
 _GRADES = {"A": "steady", "B": "fair", "C": "unsteady"}
 
 
@@ -178,9 +178,9 @@ def _phase(scene: Scene, run: RunView, width: int) -> list[Row]:
 
 
 def _steps(scene: Scene, run: RunView) -> Row:
-    """The phases in order: done, present, to come. Those that only some runs have stand there only while they last."""
+    """The phases in order: done, present, to come. Those that not every run goes through stand there only while they last."""
     steps = list(_STEPS)
-    if run.phase in ("export", "build", "check", "control", "quiet"):
+    if run.phase in _PASSING:
         steps.insert(1 if run.phase == "export" else 2, run.phase)
     at = steps.index(run.phase) if run.phase in steps else -1
     row: Row = (("   ", "text"),)
