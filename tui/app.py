@@ -21,7 +21,7 @@ from .control import Control
 from .dashboard import Dashboard
 from .driver import driver_class
 from .overlays import Overlay
-from .panels.hardware import gpus, shown_gpu
+from .panels.device import gpus, shown_gpu
 from .port import SessionPort, nothing
 from .render.cells import ASCII, BRAILLE
 from .scene import Message, Scene

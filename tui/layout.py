@@ -54,7 +54,7 @@ def _ruled(width: int, top: int, bottom: int, *, gpu: bool) -> list[Place]:
     y += stages
     places.append(Place("overtime", 0, y, width, over, "rule"))
     y += over
-    half = width // 2
+    half = width * 9 // 20 if gpu else width // 2  # readings beside their ceilings take more room
     left, right = ("gpu", "link") if gpu else ("host", "no-gpu")
     if gpu or width >= 80:
         places += [
@@ -72,27 +72,30 @@ def _ruled(width: int, top: int, bottom: int, *, gpu: bool) -> list[Place]:
 def _framed(width: int, top: int, bottom: int, *, gpu: bool) -> list[Place]:
     """Side by side in frames: 120×40 and larger."""
     room = bottom - top
-    first = max(11, round(room * 0.37))
+    upper = max(11, round(room * 0.37))
     machine = min(10, max(6, round(room * 0.22)))
     events = max(3, room // 11)
-    over = room - first - machine - events
+    over = room - upper - machine - events
     left = width // 2 if width < 160 else width * 11 // 20
     y = top
     stages = 7
     places = [
-        Place("latency", 0, y, left, first, "box"),
+        Place("latency", 0, y, left, upper, "box"),
         Place("stages", left, y, width - left, stages, "box"),
-        Place("runs", left, y + stages, width - left, first - stages, "box"),
+        Place("runs", left, y + stages, width - left, upper - stages, "box"),
     ]
-    y += first
+    y += upper
     places.append(Place("overtime", 0, y, width, over, "box"))
     y += over
     if gpu:
-        third = width // 3
+        first, second = (
+            round(width * 0.3),
+            round(width * 0.38),
+        )  # readings beside their ceilings take more room
         places += [
-            Place("gpu", 0, y, third, machine, "box"),
-            Place("link", third, y, third, machine, "box"),
-            Place("host", 2 * third, y, width - 2 * third, machine, "box"),
+            Place("gpu", 0, y, first, machine, "box"),
+            Place("link", first, y, second, machine, "box"),
+            Place("host", first + second, y, width - first - second, machine, "box"),
         ]
     else:
         wide = width * 2 // 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .layout import SMALLEST, Place, plan
-from .panels import bars, hardware, log, overtime, percentiles, runs, stages
+from .panels import bars, hardware, host, log, overtime, percentiles, runs, stages
 from .panels.verdict import verdict
 from .render.cells import EMPTY, Row, box, fit, rule
 from .scene import Panel, Scene
@@ -18,7 +18,7 @@ _PANELS: dict[str, Panel] = {
     "overtime": overtime.PANEL,
     "gpu": hardware.GPU,
     "link": hardware.LINK,
-    "host": hardware.HOST,
+    "host": host.PANEL,
     "no-gpu": hardware.NO_GPU,
     "events": log.PANEL,
 }

@@ -81,6 +81,7 @@ def styles(theme: str) -> Mapping[str, Style]:
         "title": style(p.strong, bold=True),
         "frame": style(p.frame, dim=True),
         "mark": style(p.three),
+        "marked": style(p.strong, bold=True, reverse=mono),  # a bar or dot in a mark's column
         "one": style(p.one),
         "one-strong": style(p.one, bold=True),
         "two": style(p.two, bold=mono),

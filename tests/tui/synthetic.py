@@ -24,36 +24,77 @@ from infertop.sessions.view import (
 UNIX = 1_780_000_000_000_000_000
 S = 1_000_000_000
 
+SAMPLER_METRICS = (
+    Metric("sampler.cost", "ms", 0.001),
+    Metric("sampler.cpu", "ms", 0.001),
+    Metric("sampler.late", "ms", 0.001),
+    Metric("sampler.calls", "1"),
+)
 HOST_METRICS = (
+    *SAMPLER_METRICS,
     Metric("host.cpu", "%", 0.1),
-    Metric("worker.cpu", "%", 0.1),
+    Metric("host.core0", "%", 0.1),
+    Metric("host.core1", "%", 0.1),
     Metric("host.memory_used", "B", 1e6),
-    Metric("worker.rss", "B", 1e6),
-    Metric("engine.cpu", "%", 0.1),
     Metric("host.load1", "1", 0.01),
     Metric("host.frequency", "MHz", status="absent", reason="the system does not tell the cores' frequency"),
+    Metric("host.quota", "cores", 0.01, status="absent", reason="no CPU quota is set"),
+    Metric("host.quota_throttled", "ns", counter=True, status="absent", reason="no CPU quota is set"),
+    Metric("host.pressure_cpu", "%", 0.01),
+    Metric("worker.cpu", "%", 0.1),
+    Metric("worker.rss", "B", 1e6),
+    Metric("worker.threads", "1"),
+    Metric("worker.minor_faults", "1", counter=True),
+    Metric("worker.major_faults", "1", counter=True),
+    Metric("engine.cpu", "%", 0.1),
+    Metric("engine.rss", "B", 1e5),
 )
 GPU_METRICS = (
     Metric("gpu0.util", "%"),
-    Metric("gpu0.sm_active", "%"),
-    Metric("gpu0.tensor_active", "%"),
-    Metric("gpu0.dram_active", "%"),
-    Metric("gpu0.clock_sm", "MHz"),
-    Metric("gpu0.temperature", "°C"),
-    Metric("gpu0.pcie_rx", "B/s"),
-    Metric("gpu0.pcie_tx", "B/s"),
+    Metric("gpu0.memory_util", "%"),
     Metric("gpu0.memory_used", "B"),
-    Metric("gpu0.power", "W"),
-    Metric("gpu0.pcie_ceiling", "B/s"),
     Metric("gpu0.memory_total", "B"),
+    Metric("gpu0.power", "W"),
+    Metric("gpu0.power_instant", "W"),
     Metric("gpu0.power_limit", "W"),
+    Metric("gpu0.energy", "mJ", counter=True),
+    Metric("gpu0.temperature", "°C"),
+    Metric("gpu0.clock_sm", "MHz"),
+    Metric("gpu0.clock_memory", "MHz"),
+    Metric("gpu0.reasons", "bits"),
+    Metric("gpu0.throttle_power", "ns", counter=True),
+    Metric("gpu0.throttle_sync", "ns", counter=True),
+    Metric("gpu0.throttle_thermal", "ns", counter=True),
+    Metric("gpu0.throttle_hw_thermal", "ns", counter=True),
+    Metric("gpu0.throttle_brake", "ns", counter=True),
+    Metric("gpu0.pcie_gen", "1"),
+    Metric("gpu0.pcie_width", "lanes"),
+    Metric("gpu0.pcie_gen_max", "1"),
+    Metric("gpu0.pcie_width_max", "lanes"),
+    Metric("gpu0.pcie_ceiling", "B/s"),
+    Metric("gpu0.pcie_rx", "B/s", source="GPM"),
+    Metric("gpu0.pcie_tx", "B/s", source="GPM"),
+    Metric("gpu0.sm_active", "%", source="GPM"),
+    Metric("gpu0.occupancy", "%", source="GPM"),
+    Metric("gpu0.tensor_active", "%", source="GPM"),
+    Metric("gpu0.dram_active", "%", source="GPM"),
+    Metric("gpu0.processes", "1"),
+    Metric("gpu0.other_memory", "B"),
 )
 _MEANS = {
-    "host.cpu": 48, "worker.cpu": 96, "host.memory_used": 6.2e9, "worker.rss": 4.1e8, "engine.cpu": 0.9, "host.load1": 1.2,
-    "gpu0.util": 98, "gpu0.sm_active": 22, "gpu0.tensor_active": 11, "gpu0.dram_active": 14, "gpu0.clock_sm": 1755,
-    "gpu0.temperature": 47, "gpu0.pcie_rx": 5.3e9, "gpu0.pcie_tx": 1.1e8, "gpu0.memory_used": 1.2e9, "gpu0.power": 361,
-    "gpu0.pcie_ceiling": 63.0e9, "gpu0.memory_total": 85.5e9, "gpu0.power_limit": 700,
+    "sampler.cost": 0.41, "sampler.cpu": 0.2, "sampler.late": 0.06, "sampler.calls": 9,
+    "host.cpu": 48, "host.core0": 12, "host.core1": 96, "host.memory_used": 6.2e9, "host.load1": 1.2, "host.pressure_cpu": 0.9,
+    "worker.cpu": 96, "worker.rss": 4.1e8, "worker.threads": 9, "worker.minor_faults": 14, "worker.major_faults": 0,
+    "engine.cpu": 0.9, "engine.rss": 1.1e8,
+    "gpu0.util": 98, "gpu0.memory_util": 31, "gpu0.memory_used": 1.2e9, "gpu0.memory_total": 85.5e9, "gpu0.power": 358,
+    "gpu0.power_instant": 361, "gpu0.power_limit": 700, "gpu0.energy": 361e3, "gpu0.temperature": 47, "gpu0.clock_sm": 1755,
+    "gpu0.clock_memory": 2619, "gpu0.reasons": 4, "gpu0.throttle_power": 4e7, "gpu0.throttle_sync": 0, "gpu0.throttle_thermal": 3e6,
+    "gpu0.throttle_hw_thermal": 0, "gpu0.throttle_brake": 0, "gpu0.pcie_gen": 5, "gpu0.pcie_width": 16, "gpu0.pcie_gen_max": 5,
+    "gpu0.pcie_width_max": 16, "gpu0.pcie_ceiling": 63.0e9, "gpu0.pcie_rx": 5.3e9, "gpu0.pcie_tx": 1.1e8, "gpu0.sm_active": 22,
+    "gpu0.occupancy": 14, "gpu0.tensor_active": 11, "gpu0.dram_active": 14, "gpu0.processes": 1, "gpu0.other_memory": 0,
 }  # fmt: skip
+_STEADY = ("gpu0.memory_total", "gpu0.power_limit", "gpu0.pcie_gen", "gpu0.pcie_width", "gpu0.pcie_gen_max", "gpu0.pcie_width_max",
+           "gpu0.pcie_ceiling", "gpu0.reasons")  # fmt: skip
 
 BACKENDS = (
     BackendView("torch-eager", "torch", True, version="2.14.0"),
@@ -65,6 +106,18 @@ BACKENDS = (
         False,
         "libnvinfer.so.10 is not on this machine",
         "pip install 'infertop[tensorrt]'",
+    ),
+)
+GPU_BACKENDS = (
+    *BACKENDS[:3],
+    BackendView("onnxruntime-cuda", "ort-cuda", True, version="1.31.0"),
+    dataclasses.replace(BACKENDS[3], name="onnxruntime-tensorrt", short="ort-trt"),
+    BACKENDS[3],
+    dataclasses.replace(
+        BACKENDS[3],
+        name="tensorrt-rtx",
+        short="trt-rtx",
+        reason="no GPU of compute capability 9.0 is among its targets",
     ),
 )
 CONFIGURATION = Configuration("onnxruntime-cpu", "resnet18", "fp32", 32)
@@ -86,7 +139,7 @@ def header(gpu: bool = False) -> Header:
             "allowed_cores": [0, 1],
             "memory": 16_600_000_000,
         },
-        gpus=[{"name": "NVIDIA H100 80GB HBM3", "memory": 85_500_000_000}] if gpu else [],
+        gpus=[{"index": 0, "name": "NVIDIA H100 80GB HBM3", "memory": 85_500_000_000}] if gpu else [],
         gpu_status="" if gpu else "no NVIDIA driver answers here: libnvidia-ml.so.1 was not found",
         driver="580.159" if gpu else None,
     )
@@ -176,7 +229,8 @@ def history(
         if metric.status != "ok":
             columns.append(np.full(seconds, np.nan))
             continue
-        values = _MEANS[metric.id] * (1 + 0.06 * random.standard_normal(seconds))
+        noise = 0.0 if metric.id in _STEADY else 0.06
+        values = _MEANS[metric.id] * (1 + noise * random.standard_normal(seconds))
         columns.append(np.clip(values, 0, 100 if metric.unit == "%" else None))
     metrics = np.column_stack(columns)
     done = np.where(np.isfinite(middle), 1e9 / np.nan_to_num(middle, nan=1e9), 0).astype(int)
@@ -186,10 +240,18 @@ def history(
 
 
 EVENTS = (
-    Event(t=1 * S, kind="backends", text="3 of 4 backends are usable"),
-    Event(t=7 * S, kind="warmup", text="warm-up ended after 212 requests: medians agree"),
-    Event(t=41 * S, kind="telemetry", text="the load was throttled for 4 % of the second", level="warn"),
+    Event(t=1 * S, kind="backends", text="usable here: torch, compile, ort-cpu"),
+    Event(t=7 * S, kind="warmup", text="warm-up ended after 212 requests and 1.1 s: medians agree", run=1),
+    Event(t=41 * S, kind="telemetry", text="host can be read again", level="warn"),
 )
+
+
+COSTS = {
+    "nvmlDeviceGetTotalEnergyConsumption": (93, 2.41, 4.6),
+    "nvmlGpmSampleGet": (186, 0.98, 1.3),
+    "nvmlDeviceGetClockInfo": (93, 1.62, 3.9),
+    "nvmlDeviceGetPowerUsage": (372, 0.005, 0.02),
+}
 
 
 def view(gpu: bool = False, **more: object) -> View:
@@ -201,10 +263,10 @@ def view(gpu: bool = False, **more: object) -> View:
         "now": now,
         "unix": UNIX + now,
         "state": "live",
-        "run": run(),
+        "run": on_gpu() if gpu else run(),
         "before": None,
         "runs": (),
-        "backends": BACKENDS,
+        "backends": GPU_BACKENDS if gpu else BACKENDS,
         "values": {m.id: float(_MEANS[m.id]) for m in table if m.status == "ok"},
         "ages": {},
         "metrics": table,
@@ -214,18 +276,52 @@ def view(gpu: bool = False, **more: object) -> View:
         "since_request": 0.003,
         "gaps": 0,
         "bytes": 1_240_000,
+        "costs": COSTS if gpu else {},
     }
     values.update(more)
     return View(**values)  # type: ignore[arg-type]
 
 
+CUDA = Configuration("onnxruntime-cuda", "resnet18", "fp32", 32, device="cuda:0")
+LINK = {
+    "h2d_pinned": 52.3e9,
+    "h2d_pageable": 8.1e9,
+    "d2h_pinned": 50e9,
+    "d2h_pageable": 10.2e9,
+    "staging": 12e9,
+}
+
+
+def on_gpu(
+    number: int = 1,
+    configuration: Configuration = CUDA,
+    phase: str = "measure",
+    p50: float = 3.58e6,
+    **more: Any,
+) -> RunView:
+    """A run of ONNX Runtime on the GPU: all five stages, the issuing beside them, the link measured."""
+    parts = {"host": 0.002, "h2d": 0.425, "compute": 0.54, "d2h": 0.008, "gap": 0.025, "enqueue": 0.03}
+    known: dict[str, Any] = {
+        "stages": {name: p50 * part for name, part in parts.items()},
+        "gpu": "gpu0",
+        "link": LINK,
+        "threads": None,
+        "placement": {"CUDAExecutionProvider": 49},
+        "libraries": {"onnxruntime-gpu": "1.31.1"},
+    }
+    return run(number, configuration, phase, p50, **{**known, **more})
+
+
 def switched(gpu: bool = False) -> View:
     """A session whose configuration was changed: a run before, a mark in the graphs."""
     table = HOST_METRICS + (GPU_METRICS if gpu else ())
-    before = run(1, dataclasses.replace(CONFIGURATION, batch=16), "end", 2.59e6, 14_000)
+    if gpu:
+        before = on_gpu(1, dataclasses.replace(CUDA, data_path="pinned"), "end", 2.59e6, n=14_000)
+    else:
+        before = run(1, dataclasses.replace(CONFIGURATION, batch=16), "end", 2.59e6, 14_000)
     return view(
         gpu,
-        run=run(2),
+        run=on_gpu(2) if gpu else run(2),
         before=before,
         runs=(before,),
         history=history(table=table, change_at=50),
@@ -280,7 +376,6 @@ def job(kind: str, text: str, t: int = 91 * S, **data: object) -> Event:
     return Event(t=t, kind=kind, text=text, data=dict(data))
 
 
-CUDA = Configuration("onnxruntime-cuda", "resnet18", "fp32", 32, device="cuda:0")
 ADVICE: dict[str, Any] = {
     "action": "data-path",
     "value": "pinned",
@@ -307,11 +402,7 @@ def advised(**changes: Any) -> View:
         ],
         advice=ADVICE | changes,
     )
-    stages = {"host": 0.21e6, "h2d": 1.52e6, "compute": 1.75e6, "d2h": 0.02e6, "gap": 0.09e6}
-    link = {"h2d_pinned": 52.3e9, "h2d_pageable": 8.1e9, "d2h_pinned": 50e9, "staging": 12e9}
-    present = view(True, run=run(configuration=CUDA, stages=stages, link=link, gpu="gpu0"), verdict=found)
-    values = {**present.values, "sampler.cost": 0.41, "sampler.cpu": 0.2}
-    return dataclasses.replace(present, values=values)
+    return view(True, verdict=found)
 
 
 def proving() -> View:
@@ -321,18 +412,21 @@ def proving() -> View:
     )
     far = job("proof", "proof: 3 of 8 blocks done", done=3, total=8, over=False)
     present = advised()
-    block = run(5, dataclasses.replace(CUDA, data_path="pinned"), "measure", 2.5e6, 400, phase_since=90 * S)
-    return dataclasses.replace(present, run=block, verdict=None, events=(*present.events, begun, far))
+    pinned = dataclasses.replace(CUDA, data_path="pinned")
+    block = on_gpu(5, pinned, "measure", 2.5e6, n=400, phase_since=90 * S)
+    blocks = history(table=present.metrics, change_at=88, earlier=3.58e6, p50=2.5e6, first_run=4)
+    events = (*present.events, begun, far)
+    return dataclasses.replace(present, run=block, history=blocks, verdict=None, events=events)
 
 
 def depth() -> View:
     """Three in flight, copies beside compute."""
     return view(
-        True, run=run(configuration=dataclasses.replace(CUDA, data_path="pinned", load="pipelined:3"))
+        True, run=on_gpu(configuration=dataclasses.replace(CUDA, data_path="pinned", load="pipelined:3"))
     )
 
 
 def opened() -> View:
     """An open loop that keeps its schedule but for a few."""
     configuration = dataclasses.replace(CUDA, load="open:140/s")
-    return view(True, run=run(configuration=configuration, response=latency(5.2e6, 4000), backlog=7))
+    return view(True, run=on_gpu(configuration=configuration, response=latency(5.2e6, 4000), backlog=7))

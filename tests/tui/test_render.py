@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from infertop.tui.render import numbers
-from infertop.tui.render.axis import Scale, next_scale, next_top, spike_limit, step_down, step_up
+from infertop.tui.render.axis import Scale, next_scale, next_top, spike_limit, step_down, step_up, ticks
 from infertop.tui.render.cells import (
     ASCII,
     BRAILLE,
@@ -31,8 +31,19 @@ from infertop.tui.render.curve import curve, decades, quantile_axis
 from infertop.tui.render.events import lines, ticker
 from infertop.tui.render.graph import changes, graph, seconds_axis
 from infertop.tui.render.heat import heat
-from infertop.tui.render.meter import meter
-from infertop.tui.render.numbers import change, count, duration, number, quantity, share, size, span, unit_for
+from infertop.tui.render.meter import columns, meter
+from infertop.tui.render.numbers import (
+    change,
+    count,
+    duration,
+    number,
+    part_of,
+    quantity,
+    share,
+    size,
+    span,
+    unit_for,
+)
 from infertop.tui.render.stages import bar, legend, parts
 from infertop.tui.render.table import Column, table
 
@@ -201,6 +212,19 @@ def test_a_box_is_exactly_its_size(glyphs: Glyphs) -> None:
     assert length(rule((("t", "title"),), (("r", "dim"),), 30, glyphs)) == 30
 
 
+def test_a_heading_is_cut_before_what_stands_at_its_right_is_lost() -> None:
+    row = text(
+        rule(
+            (("latency, ms  before: onnxruntime-cuda@old", "title"),),
+            (("n 4 115 · A steady", "dim"),),
+            50,
+            BRAILLE,
+        )
+    )
+    assert row.endswith("─ n 4 115 · A steady ─")
+    assert row.startswith("─ latency, ms  before: onn…")
+
+
 def test_a_block_is_laid_over_rows() -> None:
     rows = [(("abcdef", "text"),), (("漢字漢", "text"),)]
     over = [(("XY", "dim"),), (("Z", "dim"),)]
@@ -252,6 +276,17 @@ def test_a_change_of_configuration_leaves_a_mark_in_every_graph() -> None:
         assert [text(row)[4] for row in rows] == [mark] * 3
 
 
+def test_a_mark_shows_in_a_filled_column_too_and_hides_nothing() -> None:
+    """A graph of one row has no empty cell: there its column alone says that another configuration began."""
+    for height in (1, 3):
+        rows = graph(array(100, 100, 100), 3, height, 100.0, BRAILLE, marks=[1])
+        plain = graph(array(100, 100, 100), 3, height, 100.0, BRAILLE)
+        assert [text(row) for row in rows] == [text(row) for row in plain]
+        assert [[look for _, look in row] for row in rows] == [["one", "marked", "one"]] * height
+    dotted = graph(array(25, 25), 2, 2, 100.0, BRAILLE, dots=array(75, 75), marks=[1])
+    assert dotted[0][1] == ("⠤", "marked")
+
+
 def test_marks_that_have_scrolled_out_are_gone() -> None:
     rows = graph(array(NAN, NAN, NAN, NAN), 2, 1, 1.0, BRAILLE, marks=[0, 3])
     assert text(rows[0]) == " ┊"
@@ -276,6 +311,55 @@ def test_the_axis_below_names_what_began() -> None:
     assert row[20:26] == "┊torch"
     assert row.endswith(" now")
     assert "30 s" in row
+
+
+def test_a_mark_at_the_right_edge_has_its_name_at_its_left() -> None:
+    """The newest configuration is never nameless, and the name before it is not read as the present one's."""
+    row = text(seconds_axis(60, [(20, "torch"), (57, "ort-cuda, batch 8")], BRAILLE))
+    assert row[57] == "┊"
+    assert row[:57].endswith("ort-cuda, batch 8")
+    assert row[20:26] == "┊torch"
+
+
+def test_a_name_is_cut_only_where_neither_side_has_room() -> None:
+    name = "infertop.tests.models:large_input, fp16, pinned-ready"
+    assert f"┊{name}" in text(seconds_axis(120, [(20, name)], BRAILLE))
+    row = text(seconds_axis(40, [(4, "torch"), (22, name)], BRAILLE))
+    assert row[22:39].startswith("┊infertop.tests")
+    assert "…" in row
+    assert row[4:10] == "┊torch"
+
+
+def test_no_name_runs_over_another_mark() -> None:
+    row = text(seconds_axis(30, [(20, "torch, batch 8"), (25, "compile"), (28, "ort-cuda")], BRAILLE))
+    assert [row[x] for x in (20, 25, 28)] == ["┊"] * 3
+
+
+def test_a_latency_axis_has_round_ticks_with_their_unit() -> None:
+    found = ticks(Scale(8e6), 10)
+    assert {row: numbers.tick(value) for row, value in found.items()} == {0: "8ms", 5: "4ms", 10: "0"}
+    found = ticks(Scale(20e6, 10e3, log=True), 12)
+    assert [numbers.tick(found[row]) for row in sorted(found)] == ["20ms", "1ms", "100µs", "10µs"]
+    assert numbers.tick(1.5e6) == "1.5ms"
+    assert numbers.tick(1e6) == "1ms"
+    assert numbers.tick(924e3) == "924µs"
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "unit", "shown"),
+    [
+        (5.3e9, 52.3e9, "B/s", "5.3 of 52.3 GB/s"),
+        (1.1e8, 52.3e9, "B/s", "0.11 of 52.3 GB/s"),
+        (2e5, 52.3e9, "B/s", "<0.01 of 52.3 GB/s"),
+        (0.0, 85.5e9, "B", "0 of 85.5 GB"),
+        (361.2, 700.0, "W", "361 of 700 W"),
+        (None, 700.0, "W", "– of 700 W"),
+    ],
+)
+def test_a_reading_beside_its_ceiling_is_in_the_ceilings_unit(
+    value: float | None, whole: float, unit: str, shown: str
+) -> None:
+    assert part_of(value, whole, unit) == shown
 
 
 def test_axes_step_and_stand_still() -> None:
@@ -326,11 +410,18 @@ def test_heat_shows_one_slow_request_among_many() -> None:
     assert [text(row) for row in rows] == ["  ░ ", "    ", "    ", " ███"]
 
 
-def test_heat_has_the_mark_of_a_change_where_there_is_room() -> None:
+def test_heat_has_the_mark_of_a_change_in_every_row() -> None:
     counts = np.zeros((4, 2))
     counts[[0, 2, 3], 0] = 5
     rows = heat(counts, 5, 2, BRAILLE, marks=[1, 2])
     assert [text(row) for row in rows] == ["  ┊┊ ", " █┊██"]
+    assert ("█", "marked") in rows[1]
+
+
+def test_each_core_has_a_bar_and_of_many_the_busiest_of_a_group_is_seen() -> None:
+    assert columns([0, 50, 100, None], 100.0, 10, BRAILLE) == "▁▅█·"
+    assert columns([0] * 7 + [100], 100.0, 4, BRAILLE) == "▁▁▁█"
+    assert columns([0, 100], 100.0, 10, ASCII) == "_#"
 
 
 def test_heat_of_a_second_without_requests_is_empty() -> None:

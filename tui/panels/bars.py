@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ...sessions.view import BackendView
-from ..naming import facts
+from ..naming import facts, short_name
 from ..render.cells import EMPTY, Row, clean, cut, fit, length, spread
 from ..render.numbers import clock, size, span
 from ..scene import Scene
-from .hardware import core_count
+from .host import core_count
 
 
 def header(scene: Scene, width: int) -> Row:
@@ -78,8 +78,9 @@ def backends(scene: Scene, width: int) -> Row:
     """A digit and a short name for each backend; the present one stands out, one that cannot be used has a cross and its reason."""
     view = scene.view
     if not view.backends:
-        text = " looking which backends this machine has" if scene.live else " no backends recorded"
-        return ((text, "dim"),)
+        return (
+            ((" looking which backends this machine has", "dim"),) if scene.live else _measured(scene, width)
+        )
     present = view.run.configuration.backend if view.run is not None else None
     row: Row = EMPTY
     # The reasons go first where there is no room, then the blanks.
@@ -91,6 +92,19 @@ def backends(scene: Scene, width: int) -> Row:
             row = (*row, *_backend(backend, number, backend.name == present, why, pad), (" ", "text"))
         if length(row) <= width:
             break
+    return fit(row, width)
+
+
+def _measured(scene: Scene, width: int) -> Row:
+    """The backends that a recording measured, where it does not say which its machine had."""
+    runs = [run for run in (*scene.view.runs, scene.view.run) if run is not None]
+    names = [run.configuration.backend for run in runs]
+    if scene.cursor is not None:
+        names = [mark.backend for mark in scene.cursor.timeline.marks if mark.backend]
+    present = scene.view.run.configuration.backend if scene.view.run is not None else None
+    row: Row = ((" measured here ", "dim"),) if names else ((" no backends recorded", "dim"),)
+    for name in dict.fromkeys(names):
+        row = (*row, (f" {clean(short_name(name))} ", "active" if name == present else "text"), (" ", "text"))
     return fit(row, width)
 
 
@@ -124,7 +138,7 @@ def footer(scene: Scene, width: int) -> Row:
 
 
 def timeline(scene: Scene, width: int) -> Row:
-    """The recording from end to end: where the cursor is, where runs began and what else happened."""
+    """The recording from end to end: where the cursor is, where runs began, what else happened, and what is damaged."""
     cursor = scene.cursor
     if cursor is None:
         return EMPTY
@@ -134,13 +148,20 @@ def timeline(scene: Scene, width: int) -> Row:
     right = f" {span(whole / 1e9)} "
     room = max(4, width - len(left) - len(right))
     dash = "-" if scene.glyphs.ascii else "─"
-    place = min(room - 1, max(0, round((now - line.start) / whole * (room - 1))))
     cells = [dash] * room
+    place = min(room - 1, max(0, round((now - line.start) / whole * (room - 1))))
     looks = ["one" if x <= place else "frame" for x in range(room)]
     ranks = {"event": 1, "verdict": 2, "warn": 3, "run": 4, "error": 5}
     rank = [0] * room
+
+    def column(t: int) -> int:
+        return min(room - 1, max(0, round((t - line.start) / whole * (room - 1))))
+
+    for start, end in line.gaps:  # damaged: nothing of these seconds can be shown
+        for x in range(column(start), column(end) + 1):
+            cells[x], looks[x] = "░", "two"
     for mark in line.marks:
-        x = min(room - 1, max(0, round((mark.t - line.start) / whole * (room - 1))))
+        x = column(mark.t)
         if ranks.get(mark.kind, 0) > rank[x]:
             rank[x] = ranks[mark.kind]
             cells[x] = {"run": "┊", "error": "✕", "warn": "▴", "verdict": "◆"}.get(mark.kind, "·")

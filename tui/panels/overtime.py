@@ -9,11 +9,11 @@ import numpy as np
 
 from ...sessions.view import HEAT_LOWEST, HEAT_PER_DECADE, History
 from ..naming import differences, short_backend
-from ..render.axis import Scale, next_scale, spike_limit
-from ..render.cells import Row, cut
+from ..render.axis import Scale, next_scale, spike_limit, ticks
+from ..render.cells import Row
 from ..render.graph import changes, graph, seconds_axis
 from ..render.heat import heat
-from ..render.numbers import duration, unit_for
+from ..render.numbers import tick
 from ..scene import Panel, Scene
 from .states import said, waiting_for
 
@@ -23,8 +23,10 @@ _HEAT_FROM = 8  # rows from which the heat strip has room
 
 def title(scene: Scene) -> Row:
     scale = scene.scales.get("latency")
-    unit = "" if scale is None else f", {unit_for(scale.top).name}" + (", log scale" if scale.log else "")
-    return (("latency each second", "title"), (unit, "dim"))
+    return (
+        ("latency each second", "title"),
+        (", log scale" if scale is not None and scale.log else "", "dim"),
+    )
 
 
 def right(scene: Scene) -> Row:
@@ -61,7 +63,7 @@ def marks(scene: Scene, width: int) -> list[tuple[int, int, str]]:
             name = short_backend(view, configuration)
         else:
             name = differences(configuration, earlier, view)
-        found.append((index, column, cut(name, 24)))
+        found.append((index, column, name))
     return found
 
 
@@ -80,16 +82,15 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     begins = [index for index, _, _ in found]
     middles, peaks = scale.share(history.p50), scale.share(history.max)
     drawn = graph(middles, plot, rows, 1.0, scene.glyphs, dots=peaks, marks=begins)
-    unit = unit_for(scale.top)
+    named = ticks(scale, rows)
 
-    def label(share: float) -> str:
-        return f"{scale.at(share) / unit.ns:.3g}".rjust(LABELS - 1)
+    def label(y: int) -> str:
+        return (tick(named[y]) if y in named else "").rjust(LABELS - 1)
 
     out: list[Row] = []
     for y, row in enumerate(drawn):
-        named = y == 0 or (rows >= 4 and y == rows // 2)
-        out.append(((label((rows - y) / rows) if named else " " * (LABELS - 1), "dim"), ("│", "frame"), *row))
-    axis: Row = ((label(0.0), "dim"), ("└", "frame"))
+        out.append(((label(y), "dim"), ("│", "frame"), *row))
+    axis: Row = ((label(rows), "dim"), ("└", "frame"))
     out.append((*axis, *seconds_axis(plot, [(column, name) for _, column, name in found], scene.glyphs)))
     if strip:
         out += _heat(scene, np.asarray(counts, float), plot, strip, begins)
@@ -112,7 +113,7 @@ def _heat(scene: Scene, counts: np.ndarray, width: int, height: int, begins: Seq
         if y in (0, height - 1):
             bucket = first + per_row * (height - y if y == 0 else 0)
             edge = HEAT_LOWEST * 10 ** (bucket / HEAT_PER_DECADE)
-            label = duration(edge).replace(" ", "")
+            label = tick(edge)
         out.append(((label.rjust(LABELS - 1)[: LABELS - 1], "dim"), ("│", "frame"), *row))
     return out
 

@@ -5,9 +5,26 @@ from __future__ import annotations
 from ...sessions.view import RunView
 from ..render.cells import EMPTY, Row, clean, length, spread, words
 from ..render.numbers import UNKNOWN, Unit, count, duration, number, unit_for
-from ..render.stages import ORDER, bar, legend, parts
+from ..render.stages import ORDER, bar, counts, legend, parts
 from ..scene import Panel, Scene, shown_run
+from .device import energy
 from .states import said, waiting_for
+
+_LEGENDS = (
+    (True, "   ", 0.0),
+    (True, "  ", 0.0),
+    (False, "  ", 0.0),
+    (False, " ", 0.0),
+    (True, "  ", 0.01),
+    (False, "  ", 0.01),
+    (False, " ", 0.05),
+)
+"""From wide to narrow: with shares, what stands between, and the least share of a stage that is named. The gap always is."""
+
+
+def unsplit(run: RunView) -> bool:
+    """Whether all of the time is the gap, because no stage of the run was timed."""
+    return run.stages is not None and set(run.stages) <= {"gap"}
 
 
 def title(scene: Scene) -> Row:
@@ -28,18 +45,22 @@ def _unit(run: RunView) -> Unit:
 
 
 def _bar(scene: Scene, run: RunView, width: int) -> Row:
-    if not run.stages:
+    if not run.stages or unsplit(run):
         return ((("." if scene.glyphs.ascii else "·") * width, "frame"),)
     return bar(parts(dict(run.stages), scene.glyphs), width)
 
 
 def _legend(scene: Scene, run: RunView, width: int) -> Row:
-    """What the bar's parts are; without their shares, and then closer together, where the room is small."""
+    """What the bar's parts are; where the room is small without their shares, then closer together, then without what hardly counts."""
     if not run.stages:
         return (("no request has been timed by stage yet", "dim"),)
+    if unsplit(run):
+        return (("not split: this run's stages were not timed", "dim"),)
     found, unit = parts(dict(run.stages), scene.glyphs), _unit(run)
-    for shares, gap in ((True, "   "), (False, "  "), (False, " ")):
-        entries = legend(found, unit, shares=shares)
+    for shares, gap, least in _LEGENDS:
+        entries = legend(
+            [p for p in found if p.name == "gap" or counts(p, found, least)], unit, shares=shares, whole=found
+        )
         row = words(entries, ((gap, "text"),), 10_000)
         if length(row) <= width:
             break
@@ -73,14 +94,14 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         return said(waiting_for(scene), width, height)
     rows = [_bar(scene, run, width), _legend(scene, run, width)]
     line: Row = ((number(run.throughput), "strong"), (" samples/s", "text"))
+    beside = []
     if run.samples and run.requests and run.samples != run.requests:
-        line = (
-            *line,
-            (
-                f"   {number(run.throughput / (run.samples / run.requests) if run.throughput else None)} requests/s",
-                "dim",
-            ),
-        )
+        each = run.throughput / (run.samples / run.requests) if run.throughput else None
+        beside.append(f"   {number(each)} requests/s")
+    beside.append(f"   {joules}" if (joules := energy(scene)[0]) else "")
+    for text in beside:
+        if length(line) + len(text) <= width:
+            line = (*line, (text, "dim"))
     rows.append(line)
     if cold := _cold(scene):
         rows.append(cold)

@@ -77,6 +77,25 @@ class Scale:
         return float(self.bottom * (self.top / self.bottom) ** share)
 
 
+def ticks(scale: Scale, rows: int) -> dict[int, float]:
+    """Round values of the axis by the row from the top that holds each; row `rows` is the line below, at the bottom.
+
+    Top and bottom always; between them the half of a linear axis, of a logarithmic one decades as far as they stand two rows apart.
+    """
+    found = {0: scale.top, rows: scale.bottom}
+    if not scale.log:
+        if rows >= 4 and not scale.bottom:
+            found[rows // 2] = scale.top / 2
+        return found
+    first = math.ceil(math.log10(scale.bottom) + 1e-9)
+    for power in range(first, math.ceil(math.log10(scale.top) - 1e-9)):
+        share = float(scale.share(np.array([10.0**power]))[0])
+        row = min(rows - 1, int((1 - share) * rows))
+        if all(abs(row - other) >= 2 for other in found):
+            found[row] = 10.0**power
+    return found
+
+
 _LOG_FROM, _LINEAR_FROM = (
     12.0,
     6.0,

@@ -190,10 +190,15 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
+_LEAST_TITLE = 16
+
+
 def rule(title: Row, right: Row, width: int, glyphs: Glyphs) -> Row:
-    """A heading on a line across: `─ title ───── right ─`."""
+    """A heading on a line across: `─ title ───── right ─`. Where both do not fit the title is cut, as long as it still says what it heads."""
     dash = "-" if glyphs.ascii else "─"
     room = width - 3
+    if right and length(title) > room - length(right) - 4 >= _LEAST_TITLE:
+        room -= length(right) + 4
     title = title if length(title) <= room else fit(title, room)
     left: Row = ((f"{dash} ", "frame"), *title, (" ", "frame"))
     rest = width - length(left)

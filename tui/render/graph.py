@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from .cells import Glyphs, Row
+from .cells import Glyphs, Row, cut
 
 if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
     from numpy.typing import NDArray
@@ -42,7 +42,8 @@ def graph(
     """Bars from 0 to `top`, newest at the right edge, in `height` rows of `width` cells.
 
     `values` and `dots` have one element a second, oldest first, NaN where nothing is known. What exceeds `top` ends in a
-    triangle. `marks` are indices into `values`; a mark shows where its column is empty. A value above 0 is at least one dot.
+    triangle. `marks` are indices into `values`; a mark is a line where its column is empty, and a look where there are bars or dots, so
+    that it shows in every row and hides nothing. A value above 0 is at least one dot.
     """
     offset = width - len(values)  # of a value's column
     values = values[-width:] if len(values) > width else values
@@ -52,7 +53,7 @@ def graph(
     fill = _levels(values, height * levels, top)
     blank = 0x20
     code = np.full((height, width), blank, np.int32)
-    look = np.zeros((height, width), np.int8)  # 0 nothing, 1 bar, 2 dot, 3 mark
+    look = np.zeros((height, width), np.int8)  # 0 nothing, 1 bar, 2 dot, 3 mark, 4 a marked bar or dot
     bases = (np.arange(height)[::-1] * levels)[:, None]
     inside = np.clip(fill[None, :] - bases, 0, levels)
     bars = shapes[inside]
@@ -81,8 +82,9 @@ def graph(
         column = mark + offset
         if 0 <= column < width:
             empty = look[:, column] == 0
-            code[empty, column], look[empty, column] = ord(":" if glyphs.ascii else "┊"), 3
-    names = ("text", style, dot_style, "mark")
+            code[empty, column] = ord(":" if glyphs.ascii else "┊")
+            look[:, column] = np.where(empty, 3, 4)
+    names = ("text", style, dot_style, "mark", "marked")
     return [_runs(code[y], look[y], names) for y in range(height)]
 
 
@@ -111,32 +113,66 @@ def changes(run: NDArray[np.int64]) -> list[int]:
 
 
 def seconds_axis(width: int, marks: Sequence[tuple[int, str]], glyphs: Glyphs) -> Row:
-    """The line under a graph: how long ago its columns are, and the name of what began at each mark (column, name)."""
-    dash = "-" if glyphs.ascii else "─"
-    cells = [dash] * width
-    looks = [0] * width
+    """The line under a graph: how long ago its columns are, and the name of what began at each mark (column, name).
 
-    def put(x: int, text: str, look: int) -> bool:
-        if (
-            x < 0
-            or x + len(text) > width
-            or any(cells[i] != dash for i in range(max(0, x - 1), min(width, x + len(text) + 1)))
-        ):
+    A name stands right of its mark, cut where it must be; at the left of it where the right has no room, so that the newest always has its
+    name.
+    """
+    dash = "-" if glyphs.ascii else "─"
+    line = _Line(width, dash)
+    mark = "^" if glyphs.ascii else "┊"
+    for column, _ in marks:
+        line.put(column, mark, 2, apart=False)
+    for number, (column, name) in enumerate(sorted(marks, reverse=True)):
+        if line.put(column + 1, name, 2, beside=column):
+            continue
+        right, left = line.room(column, 1), line.room(column, -1)
+        # At the left a name reads as that of what ends there: the newest's alone is worth it in full, others where the right has no room.
+        if (number == 0 and len(name) <= left) or right < _LEAST_NAME:
+            text = cut(name, left)
+            line.put(column - len(text), text if len(text) >= _LEAST_NAME else "", 2, beside=column)
+        else:
+            line.put(column + 1, cut(name, right), 2, beside=column)
+    line.put(width - 4, " now", 1)
+    for back in range(30, width, 30):
+        line.put(width - back - 3, f" {back} s ", 1) or line.put(width - back - 2, f"{back} s", 1)
+    return line.row(("frame", "dim", "mark"))
+
+
+_LEAST_NAME = 4  # cells below which a name that is cut says nothing
+
+
+class _Line:
+    """A line of dashes that texts are put on, each where it touches no other."""
+
+    def __init__(self, width: int, dash: str) -> None:
+        self._dash = dash
+        self._cells, self._looks = [dash] * width, [0] * width
+
+    def put(self, x: int, text: str, look: int, *, beside: int | None = None, apart: bool = True) -> bool:
+        """Put a text at `x`, a dash away from the next but for the cell `beside`; false where it has no room."""
+        end, width = x + len(text), len(self._cells)
+        if x < 0 or end > width:
             return False
-        cells[x : x + len(text)] = text
-        looks[x : x + len(text)] = [look] * len(text)
+        near = range(x - 1, end + 1) if apart else range(x, end)
+        if any(0 <= i < width and i != beside and self._cells[i] != self._dash for i in near):
+            return False
+        self._cells[x:end] = text
+        self._looks[x:end] = [look] * len(text)
         return True
 
-    put(width - 4, " now", 1)
-    for column, name in sorted(marks, reverse=True):
-        put(column, ("^" if glyphs.ascii else "┊") + name, 2)
-    for back in range(30, width, 30):
-        put(width - back - 3, f" {back} s ", 1) or put(width - back - 2, f"{back} s", 1)
-    names = ("frame", "dim", "mark")
-    out: list[tuple[str, str]] = []
-    for character, look in zip(cells, looks, strict=True):
-        if out and out[-1][1] == names[look]:
-            out[-1] = (out[-1][0] + character, names[look])
-        else:
-            out.append((character, names[look]))
-    return tuple(out)
+    def room(self, column: int, step: int) -> int:
+        """The free cells beside `column`, to the right (1) or the left (-1), less the dash to the next text."""
+        free, x = 0, column + step
+        while 0 <= x < len(self._cells) and self._cells[x] == self._dash:
+            free, x = free + 1, x + step
+        return free if not 0 <= x < len(self._cells) else max(0, free - 1)
+
+    def row(self, names: Sequence[str]) -> Row:
+        out: list[tuple[str, str]] = []
+        for character, look in zip(self._cells, self._looks, strict=True):
+            if out and out[-1][1] == names[look]:
+                out[-1] = (out[-1][0] + character, names[look])
+            else:
+                out.append((character, names[look]))
+        return tuple(out)

@@ -23,7 +23,7 @@ def heat(
     """`counts`, shape (seconds, buckets, fast first), as `height` rows of `width` cells, newest at the right edge.
 
     Buckets are merged to the height. A shade is a step of a logarithmic share of its second's requests, so that one slow request
-    among ten thousand still shows. `marks` are indices into `counts`; a mark shows where its column is empty.
+    among ten thousand still shows. `marks` are indices into `counts`; a mark is a line where its column is empty, a look elsewhere.
     """
     seconds, buckets = counts.shape
     places = [mark + width - seconds for mark in marks if mark + width - seconds >= 0]
@@ -41,13 +41,14 @@ def heat(
         shades = np.concatenate([np.zeros(width - seconds, np.int64), shade[:, y]])
         code = (_ASCII if glyphs.ascii else _BLOCKS)[shades]
         for x in places:
-            if not shades[x]:
-                code[x], shades[x] = ord(":" if glyphs.ascii else "┊"), len(SHADES)
+            empty = not shades[x]
+            code[x] = ord(":" if glyphs.ascii else "┊") if empty else code[x]
+            shades[x] = len(SHADES) if empty else len(SHADES) + 1
         text = code.astype("<i4").tobytes().decode("utf-32-le")
         ends = [*(np.flatnonzero(np.diff(shades)) + 1).tolist(), width]
         row, start = [], 0
         for end in ends:
-            row.append((text[start:end], (*SHADES, "mark")[shades[start]]))
+            row.append((text[start:end], (*SHADES, "mark", "marked")[shades[start]]))
             start = end
         rows.append(tuple(row))
     return rows

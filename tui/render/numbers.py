@@ -61,6 +61,14 @@ def duration(ns: float | None, unit: Unit | None = None, *, name: bool = True) -
     return f"{text} {unit.name}" if name else text
 
 
+def tick(ns: float) -> str:
+    """A round value of a latency axis with its unit, short: `500µs`, `1.5ms`, `0`."""
+    if not ns:
+        return "0"
+    unit = unit_for(ns * (1 + 1e-9))
+    return f"{float(f'{ns / unit.ns:.3g}'):g}{unit.name}"
+
+
 def seconds(value: float | None) -> str:
     """A waiting time that a person counts along with: `0.8 s`, `12.4 s`, `3:07`, `1:02:03`."""
     if value is None or not math.isfinite(value):
@@ -118,9 +126,27 @@ def quantity(value: float | None, unit: str) -> str:
         return f"{value:.0f} W" if value >= 9.95 else f"{value:.1f} W"
     if unit in ("C", "°C"):
         return f"{value:.0f} °C"
+    if unit == "cores":
+        return f"{value:.3g} cores"
     if unit == "ns":
         return duration(value)
     return number(value) if unit in ("", "1") else f"{number(value)} {unit}"
+
+
+def part_of(value: float | None, whole: float, unit: str) -> str:
+    """A reading beside what it can be at most, in that one's unit: `5.3 of 52.3 GB/s`, `361 of 700 W`."""
+    text = quantity(whole, unit)
+    figure = text.rpartition(" ")[0]
+    if value is None or not math.isfinite(value) or not figure or whole <= 0:
+        return f"{UNKNOWN} of {text}"
+    scaled = value / whole * float(figure.replace(" ", ""))
+    if scaled >= 99.5 or scaled == 0:
+        shown = f"{scaled:.0f}"
+    elif scaled >= 0.95:
+        shown = f"{scaled:.1f}"
+    else:
+        shown = f"{scaled:.2f}" if scaled >= 0.005 else "<0.01"
+    return f"{shown} of {text}"
 
 
 def count(value: float | None) -> str:

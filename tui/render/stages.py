@@ -53,9 +53,16 @@ def bar(stages: Sequence[Part], width: int) -> Row:
     return tuple((p.texture * c, p.style) for p, c in zip(stages, cells, strict=True) if c)
 
 
-def legend(stages: Sequence[Part], unit: Unit, *, shares: bool = True) -> list[Row]:
-    """For each stage its texture, name and time, and with `shares` its part of the whole."""
-    total = sum(p.ns for p in stages) or 1.0
+def counts(stage: Part, stages: Sequence[Part], least: float) -> bool:
+    """Whether a stage takes at least this share of all."""
+    return stage.ns >= least * sum(p.ns for p in stages)
+
+
+def legend(
+    stages: Sequence[Part], unit: Unit, *, shares: bool = True, whole: Sequence[Part] = ()
+) -> list[Row]:
+    """For each stage its texture, name and time, and with `shares` its part of the whole (of all stages, where some are left out)."""
+    total = sum(p.ns for p in whole or stages) or 1.0
     rows: list[Row] = []
     for p in stages:
         row: Row = ((f"{p.texture} ", p.style), (f"{p.name} ", "text"), (_time(p.ns / unit.ns), "strong"))
