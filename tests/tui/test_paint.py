@@ -86,12 +86,13 @@ def test_the_line_plan_at_80_by_24() -> None:
     assert lines[8].startswith(" time goes ▒")
     assert "compute 3.33 93%" in lines[9]
     assert lines[9].rstrip().endswith("8 939/s")
-    assert lines[10].startswith("─ latency each second, ms")
+    assert lines[10].startswith("─ latency each second ─")
+    assert lines[11].split()[0] == "8ms│", "an axis says its unit"
     assert "┊batch 32" in lines[16]
     assert "┊" in lines[12], "the mark of the change"
     assert "host" in lines[17]
     assert "libnvidia-ml.so.1 was not found" in " ".join(lines[17:22])
-    assert "throttled" in lines[22]
+    assert "host can be read again" in lines[22]
     assert lines[23].rstrip().endswith("q quit")
 
 
@@ -102,14 +103,14 @@ def test_a_framed_screen_has_every_panel() -> None:
         "where a request's time goes",
         "runs of this session",
         "latency each second",
-        "GPU H100",
+        "GPU ▲ power cap 4 %",
         "PCIe, memory, power",
         "host",
         "events",
     ):
         assert title in text
     assert "p99.9" in text
-    assert "−31 %" in text
+    assert "−31 %" in "\n".join(screen(synthetic.switched(), 120, 40))
     assert "whole run" in text
 
 
@@ -173,13 +174,54 @@ def test_five_stages_fit_at_80_columns() -> None:
         assert name in line
 
 
+def test_the_gap_is_never_cut_from_the_legend() -> None:
+    """On a GPU five stages do not fit at every width: what hardly counts goes first."""
+    stages = {"host": 3e3, "h2d": 1.09e6, "compute": 1.31e6, "d2h": 2e4, "gap": 1.4e4}
+    view = synthetic.view(gpu=True, run=synthetic.on_gpu(stages=stages))
+    for size in SIZES:
+        legend = next(line for line in screen(view, *size) if "h2d 1.09" in line)
+        assert "gap 0.01" in legend, size
+
+
+def test_a_run_whose_stages_were_not_timed_has_no_split() -> None:
+    """A session that fell back to the CPU knows its service latency alone: all of it as a gap would explain nothing."""
+    view = synthetic.view(gpu=True, run=synthetic.on_gpu(stages={"gap": 2.8e5}))
+    for size in ((80, 24), (120, 40)):
+        text = "\n".join(screen(view, *size))
+        assert "not split: this run's stages were not timed" in text
+        assert "gap" not in text.replace("gaps", "")
+
+
+@pytest.mark.parametrize("size", SIZES[1:], ids=str)
+def test_the_change_is_never_cut_from_the_line_of_the_run_before(size: tuple[int, int]) -> None:
+    view = synthetic.switched(gpu=True)
+    assert view.before is not None
+    other = dataclasses.replace(
+        view.before.configuration,
+        backend="torch-eager",
+        model="infertop.tests.models:large",
+        precision="fp16",
+        batch=64,
+    )
+    view = dataclasses.replace(view, before=dataclasses.replace(view.before, configuration=other))
+    line = next(line for line in screen(view, *size) if "before: " in line)
+    assert "2.59 → now 3.58 ms (+38 % ±0.1)" in line
+
+
+def test_n_and_stability_stay_in_the_title_while_another_configuration_loads() -> None:
+    view = synthetic.loading()
+    for width, height in ((80, 24), (120, 40)):
+        title = next(line for line in screen(view, width, height) if "before: ort-cpu" in line)
+        assert "n 4 115 · A steady" in title
+
+
 def test_a_switch_shows_its_phase_time_and_progress_and_keeps_the_old_results() -> None:
     view = synthetic.loading()
     lines = screen(view)
     assert "IMPORTING  torch  4.0 s" in lines[2]
     assert "esc cancels" in lines[2]
     assert "import › load › warm-up › measure" in lines[3]
-    assert "of ort-cpu, measured before" in lines[4]
+    assert "before: ort-cpu" in lines[4]
     assert "p50 3.59" in lines[5]
     assert view.run is not None
     building = dataclasses.replace(view, run=dataclasses.replace(view.run, phase="build", progress=0.4))
@@ -208,7 +250,7 @@ def test_a_failed_switch_says_what_and_what_to_do_and_keeps_the_old_results() ->
     lines = screen(synthetic.failed())
     assert "✕ FAILED  torch: resnet18 with batch 4096 needs more memory" in lines[2]
     assert "→ press B for a smaller batch · o: its output" in lines[3]
-    assert "of ort-cpu, measured before" in lines[4]
+    assert "before: ort-cpu" in lines[4]
 
 
 def test_a_failure_stays_while_another_configuration_carries_on() -> None:
@@ -318,6 +360,25 @@ def test_a_replay_has_a_timeline_and_its_place() -> None:
     assert row.count("┊") == 2
     assert row.count("◆") == 2
     assert "✕" in row
+
+
+def test_the_timeline_shows_what_is_damaged() -> None:
+    port = FakeReplayPort()
+    port.replay.seek(150 * 10**9)
+    known = playback.cursor(port.replay)
+    hurt = dataclasses.replace(
+        known, timeline=dataclasses.replace(known.timeline, gaps=((60 * 10**9, 90 * 10**9),))
+    )
+    assert "░" not in screen(port.view, live=False, cursor=known)[22]
+    row = screen(port.view, live=False, cursor=hurt)[22]
+    assert row.count("░") >= 6
+
+
+def test_a_recording_that_knows_no_backends_names_those_it_measured() -> None:
+    port = FakeReplayPort(synthetic.switched())
+    view = dataclasses.replace(port.view, backends=())
+    line = screen(view, live=False, cursor=playback.cursor(port.replay))[1]
+    assert line.split() == ["measured", "here", "ort-cpu", "torch"]
 
 
 def test_backends_keep_their_digits_and_reasons_as_far_as_they_fit() -> None:

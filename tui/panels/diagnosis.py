@@ -16,11 +16,12 @@ WAITING_S = 0.5  # s without a request from which it is said: two ticks
 KEYS = {"data-path": "d", "precision": "p", "batch-up": "b"}  # of the actions that a verdict advises
 
 
-def diagnosis(scene: Scene, run: RunView, width: int) -> list[Row]:
-    """The bottleneck, and what to do about it. That work runs where it was not asked to comes before any other."""
+def diagnosis(scene: Scene, run: RunView, width: int, beside: Row = EMPTY) -> list[Row]:
+    """The bottleneck, and what to do about it, with `beside` at the right of the advice. That work runs where it was not asked to comes
+    before any other."""
     found = scene.view.verdict
     other = found is not None and found.kind != "fallback"
-    right = pressing(scene.view, run)
+    right = (*pressing(scene.view, run), *beside)
     if run.fallback and (found is None or other):
         head = _head("FALLBACK", run.fallback)
         second: Row = EMPTY
@@ -33,8 +34,8 @@ def diagnosis(scene: Scene, run: RunView, width: int) -> list[Row]:
     row, asked = _remedy(scene, found)
     room = width - length(right) - 1
     for extra in (_measured(found), _proof(asked) if scene.live else EMPTY):
-        if extra and length(row) + length(extra) <= room:
-            row = (*row, *extra)
+        if extra and length(row) + 2 + length(extra) <= room:
+            row = (*row, ("  ", "text"), *extra)
     return [fit(_head(clean(found.kind).upper(), found.text), width), spread(row, right, width)]
 
 
@@ -86,13 +87,13 @@ def _remedy(scene: Scene, found: Verdict, *, over: bool = False) -> tuple[Row, s
         key = "Enter"  # no key of its own: proving it tries it
         action = ""
     return (
-        (("   → ", "dim"), (f"{key} " if key else "", "key"), (text, "strong"), ("  ", "text")),
+        (("   → ", "dim"), (f"{key} " if key else "", "key"), (text, "strong")),
         action,
     )
 
 
 def _proof(action: str) -> Row:
-    return (("Enter", "key"), (" proves it  ", "dim")) if action else EMPTY
+    return (("Enter", "key"), (" proves it", "dim")) if action else EMPTY
 
 
 def _measured(found: Verdict) -> Row:
@@ -103,7 +104,7 @@ def _measured(found: Verdict) -> Row:
     row: Row = ((f"{name_of(measured)} gained ", "dim"), (f"{_gain(measured, 'gain')}", "one-strong"))
     if isinstance(measured.get("predicted_ms"), int | float):
         row = (*row, (f", predicted {_gain(measured, 'predicted')}", "dim"))
-    return (*row, ("  ", "text"))
+    return row
 
 
 def _gain(measured: Mapping[str, Any], which: str) -> str:

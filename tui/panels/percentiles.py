@@ -37,7 +37,7 @@ def title(scene: Scene) -> Row:
     unit = _unit(run).name
     out: Row = ((_what(run), "title"), (f", {unit}", "dim"))
     if run is not scene.view.run:
-        out = (*out, (f"  of {short_backend(scene.view, run.configuration)}, measured before", "two"))
+        out = (*out, (f"  before: {short_backend(scene.view, run.configuration)}", "two"))
     return out
 
 
@@ -55,7 +55,9 @@ def right(scene: Scene) -> Row:
         return EMPTY
     shown = latency_of(scene, run) or run.latency
     window = "whole run" if shown is run.latency else "last 30 s"
-    return ((f"{window}, n {count(shown.n)}", "text"), (f" · {grade_words(run.grade)}", "dim"))
+    # Of a run that is over the name in the title is the news, and needs the room.
+    what = f"{window}, n" if run is scene.view.run else "n"
+    return ((f"{what} {count(shown.n)}", "text"), (f" · {grade_words(run.grade)}", "dim"))
 
 
 def _unit(run: RunView) -> Unit:
@@ -266,9 +268,9 @@ def _curve(scene: Scene, unit: Unit, width: int, height: int) -> list[Row]:
     rows: list[Row] = []
     for y, row in enumerate(curve(placed, width - axis, height - 1, reach, scene.glyphs)):
         edge = scale.top if y == 0 else scale.bottom if y == height - 2 else None
-        label = (
-            "log" if scale.log and y == 1 and height > 4 else "" if edge is None else number(edge / unit.ns)
-        )
+        label = "log" if scale.log and y == 1 and height > 4 else ""
+        if edge is not None:
+            label = f"{float(f'{edge / unit.ns:.4g}'):,g}".replace(",", " ")
         rows.append(((label.rjust(axis - 2) + " ", "dim"), ("│", "frame"), *row))
     return [*rows, ((" " * axis, "text"), *quantile_axis(width - axis, reach))]
 

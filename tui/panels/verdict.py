@@ -17,6 +17,8 @@ from .states import PHASE_WORDS, headed, sentence
 MESSAGE_ROWS = 5  # at most; the verdict's place has two, and a message lies over what is below
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
 
+_ROOMY = 100  # cells from which there is room for more than what is needed
+
 _STEPS = ("import", "load", "warmup", "measure")
 _PASSING = ("export", "build", "check", "control", "quiet")
 _STEP_NAMES = {"warmup": "warm-up", "check": "compare outputs", "control": "plain call", "quiet": "idle GPU"}
@@ -132,9 +134,8 @@ def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]
 
 def _swept(scene: Scene, job: Job, run: RunView, width: int) -> list[Row]:
     """What holds the present run of a sweep back is the news; how far the sweep is stands behind the advice."""
-    first, second = diagnosis(scene, run, width)
-    left = "" if job.left_s is None else f", {span(job.left_s)} left"
-    return [first, spread(second, ((f"sweep {job.done} of {job.total}{left} ", "dim"),), width)]
+    left = "" if job.left_s is None or width < _ROOMY else f", {span(job.left_s)} left"
+    return diagnosis(scene, run, width, ((f"sweep {job.done} of {job.total}{left} ", "dim"),))
 
 
 def _outcome(scene: Scene, job: Job, width: int) -> list[Row]:
