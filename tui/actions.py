@@ -9,7 +9,7 @@ from ..backends.configuration import Configuration
 from ..sessions.view import View
 from .compare import candidates
 from .jobs import going
-from .panels.hardware import gpus
+from .panels.device import gpus
 
 LIVE, REPLAY = "live", "replay"
 BOTH = (LIVE, REPLAY)
@@ -114,10 +114,6 @@ def _dims(situation: Situation) -> str:
 
 def _has_header(situation: Situation) -> str:
     return "" if situation.view.header is not None else "the session has not started"
-
-
-def _has_verdict(situation: Situation) -> str:
-    return "" if situation.view.verdict is not None else "there is no verdict yet"
 
 
 def _prove(situation: Situation) -> str:
@@ -261,7 +257,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("window", ("w",), "w", "percentiles of the last 30 s or of the whole run", "window"),
     Action("compare", ("c",), "c", "compare with another run of the session", "compare", objection=_compare),
     Action("gpu", ("tab",), "tab", "the next GPU in the GPU's panels", "GPU", objection=_gpus),
-    Action("evidence", ("v",), "v", "the evidence of the verdict", "evidence", objection=_has_verdict),
+    Action(
+        "evidence",
+        ("v",),
+        "v",
+        "the evidence of the verdict, the link's rates, what reading costs",
+        "evidence",
+        objection=_has_header,
+    ),
     Action("events", ("e",), "e", "all events", "events", objection=_has_events),
     Action("output", ("o",), "o", "what the runtime printed when a run failed", "", objection=_has_output),
     Action(

@@ -1,5 +1,5 @@
-"""The verdict with everything that it rests on: its signals, the link's measured rates, which verdicts stood before, and what reading the
-counters costs.
+"""The verdict with everything that it rests on: its signals, which verdicts stood before, where the numbers come from, and what reading them
+costs.
 """
 
 from __future__ import annotations
@@ -10,46 +10,49 @@ from ..sessions import gap, runtime_words
 from ..sessions.records import Evidence
 from ..sessions.units import milliseconds
 from ..sessions.view import RunView, View
+from . import provenance
 from .panels.diagnosis import name_of
+from .provenance import value
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.numbers import clock, number, quantity, size, span
+from .render.numbers import clock, number, size, span
 from .render.table import Cell, Column, table
+from .scene import Scene
 
-_LINKS = (
-    ("h2d_pinned", "to the GPU, pinned"),
-    ("h2d_pageable", "to the GPU, pageable"),
-    ("d2h_pinned", "from the GPU, pinned"),
-    ("d2h_pageable", "from the GPU, pageable"),
-    ("staging", "into pinned memory"),
-)
 STANDINGS = 8
 """So many of the newest changes of the verdict are listed."""
 
 _SENSES = {">=": "≥", "<=": "≤"}
 
 
-def rows(view: View, width: int) -> list[Row]:
-    """The whole page."""
+def rows(scene: Scene, width: int) -> list[Row]:
+    """The whole page; what the verdict rests on comes first, and without a verdict the rest stands all the same."""
+    view, sections = scene.view, [_verdict(scene.view, width)]
+    if view.run is not None:
+        sections += [_gap(view.run, width), _did(view.run, width)]
+        if view.run.work:
+            sections.append(_work(view.run.work, view.run.peaks or {}, width))
+    if len(view.standings) > 1:
+        sections.append(_timeline(view, width))
+    sections += [*provenance.link(scene, width), *provenance.cost(view, width)]
+    rows = [row for section in sections if section for row in (*section, EMPTY)]
+    return rows[:-1]
+
+
+def _verdict(view: View, width: int) -> list[Row]:
     found = view.verdict
     if found is None:
-        return [(("the verdict has been withdrawn", "dim"),)]
+        measuring = view.run is not None and view.run.phase == "measure"
+        text = "it needs three ticks and three requests, and two signals that agree"
+        return [
+            ((line, "dim"),)
+            for line in wrap(f"no verdict: {text if measuring else 'nothing is being measured'}", width)
+        ]
     out: list[Row] = [
         ((clean(found.kind).upper(), "two-strong"), (f"  confidence {found.confidence * 100:.0f} %", "dim"))
     ]
     out += [((line, "text"),) for line in wrap(clean(found.text), width)]
     out += [EMPTY, *_signals(found.evidence, width)]
-    if found.advice:
-        out += _advice(found.advice, width)
-    if view.run is not None:
-        sections = [_gap(view.run, width), _did(view.run, width)]
-        if view.run.link:
-            sections.append(_link(view.run.link, width))
-        if view.run.work:
-            sections.append(_work(view.run.work, view.run.peaks or {}, width))
-        out += [row for section in sections if section for row in (EMPTY, *section)]
-    if len(view.standings) > 1:
-        out += [EMPTY, *_timeline(view, width)]
-    return [*out, EMPTY, *_cost(view, width)]
+    return [*out, *_advice(found.advice, width)] if found.advice else out
 
 
 def _signals(evidence: list[Evidence], width: int) -> list[Row]:
@@ -60,14 +63,14 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
         limit = ""
         said: Cell = ("beside", "dim")
         if item.threshold is not None:
-            limit = f"{_SENSES.get(item.sense, clean(item.sense))} {_value(item.threshold, unit)}"
+            limit = f"{_SENSES.get(item.sense, clean(item.sense))} {value(item.threshold, unit)}"
         if item.value is None:
             said = ("not known here", "dim")
         elif item.threshold is not None:
             agrees = item.value <= item.threshold if item.sense == "<=" else item.value >= item.threshold
             said = ("✓ agrees", "one") if agrees else ("✕ against", "two")
         window = "" if item.window is None else f"{item.window:.1f} s"
-        cells.append([clean(item.signal), _value(item.value, unit), limit, said, window])
+        cells.append([clean(item.signal), value(item.value, unit), limit, said, window])
     columns = [
         Column("signal", right=False, flexible=True),
         Column("value", style="strong"),
@@ -76,15 +79,6 @@ def _signals(evidence: list[Evidence], width: int) -> list[Row]:
         Column("window", style="dim"),
     ]
     return table(columns, cells, width) if cells else [(("it rests on no reading", "dim"),)]
-
-
-def _value(value: float | None, unit: str) -> str:
-    """A ratio has no unit: `0.97`, not `0.97 1`."""
-    if value is None:
-        return "–"
-    if unit in ("B", "B/s"):
-        return quantity(value, unit)
-    return number(value) if unit in ("1", "") else f"{number(value)} {unit}"
 
 
 def _advice(advice: Mapping[str, object], width: int) -> list[Row]:
@@ -128,13 +122,6 @@ def _did(run: RunView, width: int) -> list[Row]:
     """What the runtime turned out to do, and what the plain call takes."""
     said = [*runtime_words.did(run.runtime), *filter(None, (runtime_words.control(run.control),))]
     return [((piece, "text"),) for line in said for piece in wrap(clean(line), width)]
-
-
-def _link(link: Mapping[str, float], width: int) -> list[Row]:
-    """What copies reach here."""
-    cells: list[list[Cell]] = [[text, f"{size(link[key])}/s"] for key, text in _LINKS if link.get(key)]
-    columns = [Column("copies, measured when the worker began", right=False), Column("rate", style="strong")]
-    return table(columns, cells, width)
 
 
 def _work(work: Mapping[str, object], peaks: Mapping[str, float], width: int) -> list[Row]:
@@ -191,14 +178,3 @@ def _timeline(view: View, width: int) -> list[Row]:
     if len(cells) > len(newest):
         left = [((f"and {len(cells) - len(newest)} before", "dim"),)]
     return [*table(columns, newest, width), *left]
-
-
-def _cost(view: View, width: int) -> list[Row]:
-    """What the reading itself costs."""
-    cost, cpu = view.values.get("sampler.cost"), view.values.get("sampler.cpu")
-    if cost is None or view.header is None:
-        return [(("what reading the counters costs is not in this session", "dim"),)]
-    share = cost * 1e6 / view.header.interval * 100
-    text = f"reading the counters takes {number(cost)} ms of each {view.header.interval / 1e6:.0f} ms ({number(share)} %)"
-    text += f", {number(cpu)} ms of a core" if cpu is not None else ""
-    return [((line, "dim"),) for line in wrap(text, width)]

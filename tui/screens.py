@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import dialogs, evidence
 from .actions import ACTIONS
@@ -11,7 +11,7 @@ from .overlays import Choice, Pager, Picker, text_rows
 from .panels.log import entries
 from .render.cells import EMPTY, Row, clean
 from .render.events import line
-from .scene import Message
+from .scene import Message, Scene
 from .theme import THEMES
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def perform(app: InfertopApp, name: str) -> None:
     elif name == "go":
         app.open(dialogs.go_to(app))
     elif name == "evidence":
-        app.open(Pager("evidence", lambda width: evidence.rows(app.view, width)))
+        app.open(Pager("evidence", lambda width: evidence.rows(scene_of(app), width)))
     elif name == "requests":
         app.open(dialogs.choose_load(app))
     elif name == "dims":
@@ -75,11 +75,9 @@ def perform(app: InfertopApp, name: str) -> None:
         app.next_gpu()
 
 
-def scene_of(app: InfertopApp) -> Any:
-    """The picture that the events are taken from: that of now, also where the view is frozen."""
-    from .scene import Scene
-
-    return Scene(app.view, app.glyphs)
+def scene_of(app: InfertopApp) -> Scene:
+    """The picture that texts are taken from: that of now, also where the view is frozen."""
+    return Scene(app.view, app.glyphs, gpu=app.gpu)
 
 
 def copy(app: InfertopApp) -> None:

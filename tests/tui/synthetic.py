@@ -14,6 +14,7 @@ from infertop.sessions.view import (
     HEAT_PER_DECADE,
     QUANTILES,
     BackendView,
+    CallCost,
     History,
     Latency,
     Quantile,
@@ -60,6 +61,7 @@ GPU_METRICS = (
     Metric("gpu0.energy", "mJ", counter=True),
     Metric("gpu0.temperature", "°C"),
     Metric("gpu0.clock_sm", "MHz"),
+    Metric("gpu0.clock_max", "MHz"),
     Metric("gpu0.clock_memory", "MHz"),
     Metric("gpu0.reasons", "bits"),
     Metric("gpu0.throttle_power", "ns", counter=True),
@@ -88,12 +90,13 @@ _MEANS = {
     "engine.cpu": 0.9, "engine.rss": 1.1e8,
     "gpu0.util": 98, "gpu0.memory_util": 31, "gpu0.memory_used": 1.2e9, "gpu0.memory_total": 85.5e9, "gpu0.power": 358,
     "gpu0.power_instant": 361, "gpu0.power_limit": 700, "gpu0.energy": 361e3, "gpu0.temperature": 47, "gpu0.clock_sm": 1755,
-    "gpu0.clock_memory": 2619, "gpu0.reasons": 4, "gpu0.throttle_power": 4e7, "gpu0.throttle_sync": 0, "gpu0.throttle_thermal": 3e6,
+    "gpu0.clock_max": 1980, "gpu0.clock_memory": 2619, "gpu0.reasons": 4, "gpu0.throttle_power": 4e7,
+    "gpu0.throttle_sync": 0, "gpu0.throttle_thermal": 3e6,
     "gpu0.throttle_hw_thermal": 0, "gpu0.throttle_brake": 0, "gpu0.pcie_gen": 5, "gpu0.pcie_width": 16, "gpu0.pcie_gen_max": 5,
     "gpu0.pcie_width_max": 16, "gpu0.pcie_ceiling": 63.0e9, "gpu0.pcie_rx": 5.3e9, "gpu0.pcie_tx": 1.1e8, "gpu0.sm_active": 22,
     "gpu0.occupancy": 14, "gpu0.tensor_active": 11, "gpu0.dram_active": 14, "gpu0.processes": 1, "gpu0.other_memory": 0,
 }  # fmt: skip
-_STEADY = ("gpu0.memory_total", "gpu0.power_limit", "gpu0.pcie_gen", "gpu0.pcie_width", "gpu0.pcie_gen_max", "gpu0.pcie_width_max",
+_STEADY = ("gpu0.memory_total", "gpu0.clock_max", "gpu0.power_limit", "gpu0.pcie_gen", "gpu0.pcie_width", "gpu0.pcie_gen_max", "gpu0.pcie_width_max",
            "gpu0.pcie_ceiling", "gpu0.reasons")  # fmt: skip
 
 BACKENDS = (
@@ -246,11 +249,11 @@ EVENTS = (
 )
 
 
-COSTS = {
-    "nvmlDeviceGetTotalEnergyConsumption": (93, 2.41, 4.6),
-    "nvmlGpmSampleGet": (186, 0.98, 1.3),
-    "nvmlDeviceGetClockInfo": (93, 1.62, 3.9),
-    "nvmlDeviceGetPowerUsage": (372, 0.005, 0.02),
+CALLS = {
+    "nvmlDeviceGetTotalEnergyConsumption": CallCost(93, 2.41, 4.6),
+    "nvmlGpmSampleGet": CallCost(186, 0.98, 1.3),
+    "nvmlDeviceGetClockInfo": CallCost(93, 1.62, 3.9),
+    "nvmlDeviceGetPowerUsage": CallCost(372, 0.005, 0.02),
 }
 
 
@@ -276,7 +279,7 @@ def view(gpu: bool = False, **more: object) -> View:
         "since_request": 0.003,
         "gaps": 0,
         "bytes": 1_240_000,
-        "costs": COSTS if gpu else {},
+        "calls": CALLS if gpu else {},
     }
     values.update(more)
     return View(**values)  # type: ignore[arg-type]

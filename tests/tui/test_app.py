@@ -231,8 +231,9 @@ async def test_the_evidence_of_a_verdict_opens() -> None:
     port = FakePort()
     async with running(port) as screen:
         await screen.press("v")
-        assert "there is no verdict yet" in screen.text
-        await screen.press("w")  # any key takes the message away
+        assert "no verdict: it needs three ticks" in screen.text
+        assert "what reading the counters costs" in screen.text, "the rest stands without one"
+        await screen.press("escape")
         port.view = synthetic.view(verdict=verdict)
         await screen.until(lambda: "TRANSFER-H2D" in screen.text)
         await screen.press("v")

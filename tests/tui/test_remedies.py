@@ -12,6 +12,8 @@ from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import FakePort, FakeReplayPort, answered
 from infertop.tests.tui.synthetic import ADVICE, CUDA, S, advised, job
 from infertop.tests.tui.test_app import running, verbs
+from infertop.tests.tui.test_paint import screen as text_of
+from infertop.tui.compare import rows as compare_rows
 from infertop.tui.loads import refusal
 
 
@@ -128,23 +130,39 @@ async def test_the_outcome_of_a_proof_stands_until_something_else_is_chosen() ->
 
 async def test_the_evidence_says_what_agrees_the_links_rates_and_what_reading_costs() -> None:
     view = advised()
-    link = {"h2d_pinned": 52.3e9, "h2d_pageable": 8.1e9, "d2h_pinned": 50e9, "staging": 12e9}
-    values = {**view.values, "sampler.cost": 0.41, "sampler.cpu": 0.2}
-    port = FakePort(
-        dataclasses.replace(view, run=synthetic.run(configuration=CUDA, link=link), values=values)
-    )
-    async with running(port, size=(120, 40)) as screen:
+    assert view.verdict is not None
+    ratio = Evidence("copies beside requests", 1.07, "1", 1.0)
+    verdict = msgspec.structs.replace(view.verdict, evidence=[*view.verdict.evidence, ratio])
+    port = FakePort(dataclasses.replace(view, verdict=verdict))
+    async with running(port, size=(120, 80)) as screen:
         await screen.press("v")
         rows = {
             name: next(line for line in screen.lines if name in line)
-            for name in ("removable", "copy at best", "PCIe RX ")
+            for name in (
+                "removable",
+                "copy at best",
+                "PCIe RX ",
+                "copies beside",
+                "RX, host",
+                "to the GPU, pinned",
+                "tick's deadline",
+                "GetTotalEnergyConsumption",
+            )
         }
         assert "≥ 20.0 %  ✓ agrees" in rows["removable"]
         assert "≤ 0.20 ms  ✕ against" in rows["copy at best"]
         assert "beside" in rows["PCIe RX "]
         assert "confidence 80 %" in screen.text
         assert "52.3 GB/s" in screen.text
-        assert "takes 0.41 ms of each 250 ms (0.16 %), 0.20 ms of a core" in screen.text
+        assert rows["copies beside"].split("beside requests")[1].split()[:3] == ["1.07", "≥", "1.00"], (
+            "no unit"
+        )
+        assert "5.3 GB/s  GPM" in rows["RX, host"]
+        assert "52.3 GB/s       83 %" in rows["to the GPU, pinned"]
+        assert "the link in theory" in screen.text
+        assert "what reading the counters costs, 0.080 % of a core" in screen.text
+        assert "0.060 ms" in rows["tick's deadline"]
+        assert rows["GetTotalEnergyConsumption"].split()[2:] == ["93", "2.41", "ms", "4.60", "ms", "│"]
 
 
 async def test_the_evidence_has_no_number_for_what_is_not_known_and_no_unit_for_a_ratio() -> None:
@@ -380,7 +398,13 @@ async def test_tab_goes_through_the_gpus_and_the_one_under_test_is_marked() -> N
     assert view.header is not None
     gpus = [{"index": i, "name": f"NVIDIA H100-{i}"} for i in range(2)]
     second = [msgspec.structs.replace(m, id=m.id.replace("gpu0", "gpu1")) for m in synthetic.GPU_METRICS]
-    values = {**view.values, "gpu0.util": 3.0, **{m.id: 77.0 for m in second}}
+    values = {
+        **view.values,
+        "gpu0.util": 3.0,
+        **{m.id: 77.0 for m in second},
+        "gpu0.reasons": 1.0,
+        "gpu1.reasons": 1.0,
+    }
     header = msgspec.structs.replace(view.header, gpus=gpus)
     table = (*view.metrics, *second)
     history = synthetic.history(table=(*view.metrics,))
@@ -389,7 +413,7 @@ async def test_tab_goes_through_the_gpus_and_the_one_under_test_is_marked() -> N
         assert "GPU 1 of 2 ● under test  H100-1" in screen.text
         assert any("util" in line and "77 %" in line for line in screen.lines)
         await screen.press("tab")
-        assert "GPU 0 of 2  H100-0" in screen.text
+        assert "GPU 0 of 2 ▲ power cap 4 %" in screen.text
         assert "PCIe, memory, power of GPU 0" in screen.text
         assert any("util" in line and "3.0 %" in line for line in screen.lines)
         await screen.press("tab")
@@ -449,3 +473,24 @@ async def test_runs_show_their_verdict_where_there_is_room() -> None:
     port = FakePort(dataclasses.replace(view, before=before, runs=(before,)))
     async with running(port, size=(200, 60)) as screen:
         assert any("A" in line and "memory-bandwidth" in line for line in screen.lines)
+
+
+def test_the_advice_within_a_sweep_is_not_cut() -> None:
+    """It stands in full beside how far the sweep is."""
+    far = job("sweep", "2 of 16 runs done", done=2, total=16, left_s=119.0, over=False)
+    for width, tail in ((80, "sweep 2 of 16"), (120, "sweep 2 of 16, 01:59 left")):
+        line = text_of(with_events(advised(), far), width, 40)[3]
+        assert line.rstrip().endswith(tail)
+        assert "…" not in line
+
+
+def test_a_comparison_names_each_once_and_says_how_long_it_was_measured() -> None:
+    view = synthetic.switched(gpu=True)
+    assert view.before is not None
+    other = dataclasses.replace(view.before.configuration, backend="torch-eager")
+    before = dataclasses.replace(view.before, configuration=other, measured_s=0.84)
+    view = dataclasses.replace(view, before=before, runs=(before,))
+    lines = ["".join(t for t, _ in row) for row in compare_rows(view, before.run, 100)]
+    assert lines[0] == "then #1 torch  pinned"
+    assert lines[2] == "now  #2 ort-cuda  pageable"
+    assert "in 0.8 s, grade" in lines[1]

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...sessions import energy as energies
 from ...sessions.view import RunView, View
+from ...telemetry import clock_events
 from ..render.numbers import number
 from ..scene import Scene, shown_run
 from .readings import find, recent
@@ -18,28 +20,8 @@ BUSY = 20.0  # % of utilisation, or
 FLOWING = (
     100e6  # bytes/s over the link, from which the GPU is under load: an idle one saves power by a slower link
 )
+_IDLE = clock_events.REASONS[1]  # a clock that nothing asks for is not held
 _LEAST = 2  # seconds under load before its link is judged
-
-COUNTED = {
-    "throttle_power": "power cap",
-    "throttle_sync": "sync boost",
-    "throttle_thermal": "software thermal",
-    "throttle_hw_thermal": "hardware thermal",
-    "throttle_brake": "power brake",
-}
-"""Counters of ns in which clocks were held down, and why, in words."""
-
-BITS = {
-    0x2: "application clocks",
-    0x4: "power cap",
-    0x8: "hardware slowdown",
-    0x10: "sync boost",
-    0x20: "software thermal",
-    0x40: "hardware thermal",
-    0x80: "power brake",
-    0x100: "display clocks",
-}
-"""nvmlClocksEventReason…; idle (1) holds nothing down."""
 
 
 def gpus(view: View) -> list[str]:
@@ -103,7 +85,7 @@ def held(scene: Scene) -> Held:
     gpu = prefix(scene)
     counted: dict[str, float] = {}
     seconds = 0
-    for name, words in COUNTED.items():
+    for name, words in clock_events.COUNTERS.items():
         entry = find(scene, (f"{gpu}.{name}",))
         if entry is None or entry[1].status != "ok":
             continue
@@ -119,7 +101,7 @@ def held(scene: Scene) -> Held:
     bits = scene.view.values.get(f"{gpu}.reasons")
     if bits is None:
         return Held((), known=False)
-    return Held(tuple((words, None) for bit, words in BITS.items() if int(bits) & bit))
+    return Held(tuple((words, None) for words in clock_events.names(int(bits)) if words != _IDLE))
 
 
 def _percent(share: float) -> str:
@@ -198,11 +180,8 @@ def energy(scene: Scene) -> tuple[str, str]:
     if not joules:
         return "", ""
     sure = f" ±{_percent(unsure / joules)}" if unsure is not None else ""
-    idle = _real(known.get("idle_w"))
+    idle = _real(known.get("idle_w", (run.quiet or {}).get("power_w")))
     return f"{_joules(joules)} a sample{sure}", f"idle {idle:.0f} W" if idle is not None else ""
-
-
-TICK_S = 0.1  # the energy counter moves about ten times a second (measured on an H100)
 
 
 def _live_energy(scene: Scene, run: RunView) -> tuple[float | None, float | None]:
@@ -214,7 +193,7 @@ def _live_energy(scene: Scene, run: RunView) -> tuple[float | None, float | None
     if len(milliwatts) < _LEAST_ENERGY:
         return None, None
     joules = float(milliwatts.mean()) / 1000 / run.throughput
-    return joules, joules * TICK_S / len(milliwatts)
+    return joules, joules * energies.TICK_S / len(milliwatts)
 
 
 _LEAST_ENERGY = 3  # seconds

@@ -13,6 +13,7 @@ from .readings import LABEL, Line, Reading, Words, joined, readings
 from .states import said
 
 _WARM = 0.01  # share of the time from which what held the clocks down is said in the title
+_ROOMY = 50  # cells from which a clock stands beside its highest without taking its graph's room
 _HOTTEST = 100.0  # °C, the top of the temperature's graph
 
 
@@ -58,12 +59,15 @@ def gpu_body(scene: Scene, width: int, height: int) -> list[Row]:
     if device.facts(scene) is None:
         return _no_gpu(scene, width, height)
     gpu = prefix(scene)
+    fastest = scene.view.values.get(f"{gpu}.clock_max")
     wanted: list[Line] = [
         Reading("util", (f"{gpu}.util",)),
         Reading("SM", (f"{gpu}.sm_active",)),
         Reading("tensor", (f"{gpu}.tensor_active",)),
         Reading("DRAM", (f"{gpu}.dram_active", f"{gpu}.memory_util")),
-        Reading("SM clock", (f"{gpu}.clock_sm",), None, "three"),
+        Reading(
+            "SM clock", (f"{gpu}.clock_sm",), fastest, "three", said=fastest is not None and width >= _ROOMY
+        ),
         _held(scene, width),
         Reading("occupied", (f"{gpu}.occupancy",)),
         Reading("mem clk", (f"{gpu}.clock_memory",), None, "three"),
