@@ -37,14 +37,20 @@ strips = st.lists(st.tuples(words, st.none() | styles), min_size=1, max_size=5)
 frames = st.lists(
     st.tuples(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), strips), min_size=1, max_size=4
 )
+TALLEST = 9
+sizes = st.sampled_from([(WIDTH, HEIGHT), (WIDTH, HEIGHT), (9, 3), (31, TALLEST), (WIDTH, 4), (13, HEIGHT)])
 depths = st.sampled_from(["standard", "256", "truecolor"])
 
 
-def drawn(frame: Frame, console: Console, owned: list[dict[int, int]]) -> str:
+def drawn(
+    frame: Frame, console: Console, owned: list[dict[int, int]], width: int = WIDTH, height: int = HEIGHT
+) -> str:
     """The compositor's stream for one frame. A strip never halves a wide character of its neighbours: the compositor crops to blanks."""
     out = []
     for x, y, parts in frame:
-        strip = Strip([Segment(text, style) for text, style in parts]).crop(0, WIDTH - x)
+        if x >= width or y >= height:
+            continue
+        strip = Strip([Segment(text, style) for text, style in parts]).crop(0, width - x)
         row = owned[y]
         left, right = x, x + strip.cell_length
         if (
@@ -122,6 +128,54 @@ def test_any_frames_with_some_skipped_leave_the_same_screen(
         filtered.feed(grid.difference(WIDTH, HEIGHT))
     assert filtered.cells() == plain.cells()
     assert grid.difference(WIDTH, HEIGHT) == ""
+
+
+def blanks(width: int, height: int, console: Console) -> str:
+    """What the compositor begins with after a resize: every row whole."""
+    row = Strip([Segment(" " * width, Style())]).render(console)
+    return "".join(f"\x1b[{y + 1};1H{row}" for y in range(height))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.tuples(frames, sizes, st.booleans(), st.booleans(), st.sampled_from([None, None, 40])),
+        min_size=2,
+        max_size=8,
+    ),
+    depths,
+)
+def test_any_frames_between_resizes_leave_the_same_screen(
+    sequence: list[tuple[Frame, tuple[int, int], bool, bool, int | None]], depth: str
+) -> None:
+    """Each frame has a size. The terminal changes first, a frame of the old size may still come, then the driver forgets and the compositor
+    draws the new size whole."""
+    console = console_of(depth)
+    width, height = sequence[0][1]
+    plain, filtered, grid = Terminal(width, height), Terminal(width, height), Grid()
+    filtered.feed(grid.feed(ENTER))
+    owned: list[dict[int, int]] = [{} for _ in range(TALLEST)]
+    for frame, size, late, skipped, limit in sequence:
+        data = ""
+        if size != (width, height):
+            plain.screen.resize(size[1], size[0])
+            filtered.screen.resize(size[1], size[0])
+            if late:
+                grid.feed(drawn(frame, console, owned, width, height))
+                filtered.feed(grid.difference(*size, limit))
+            width, height = size
+            grid.forget()
+            data = blanks(width, height, console)
+            owned = [{} for _ in range(TALLEST)]
+        data += drawn(frame, console, owned, width, height)
+        plain.feed(data)
+        grid.feed(data)
+        if not skipped:
+            filtered.feed(grid.difference(width, height, limit))
+    while grid.dirty:
+        filtered.feed(grid.difference(width, height))
+    assert filtered.cells() == plain.cells()
+    assert grid.difference(width, height) == ""
 
 
 @settings(max_examples=150, deadline=None)
