@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test lint bench wheel-check clean
+.PHONY: run test lint bench snapshots wheel-check clean
 
 run: $(STAMP)  ## open the live UI on the model that ships with the package
 	$(BIN)/infertop smallcnn
@@ -19,6 +19,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)  ## the budgets, measured and printed; nothing is asserted
 	$(BIN)/python -m infertop.tests.bench $(ARGS)
+
+snapshots: $(STAMP)  ## the pictures of every screen and README's, drawn anew, to be looked at
+	INFERTOP_SNAPSHOTS=update $(BIN)/python -m pytest -q tests/tui/test_snapshots.py tests/tui/test_recorded.py
+	$(BIN)/python -m infertop.docs.pictures
 
 wheel-check: $(STAMP)  ## the wheel, in a clean environment away from the checkout, measures without torch
 	PYTHON=$(PYTHON) .ci/wheel-check

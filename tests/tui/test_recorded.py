@@ -1,6 +1,6 @@
 """How the recordings that come with the package look at three sizes; README's pictures are two of them.
 
-`python -m infertop.docs.pictures` draws README's anew, `INFERTOP_SNAPSHOTS=update pytest tests/tui/test_recorded.py` the others.
+`make snapshots` draws them anew, README's by `python -m infertop.docs.pictures`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""How the screens look, as SVG. `INFERTOP_SNAPSHOTS=update pytest tests/tui/test_snapshots.py` draws them anew, to be looked at.
+"""How the screens look, as SVG, at three sizes: from recordings what they can show, from synthetic sessions what they cannot.
 
-They are compared under one version of Textual alone, since every release draws its SVG a little differently.
+`make snapshots` draws them anew, with the recordings' own and README's pictures, to be looked at. They are compared under one version of Textual
+alone, since every release draws its SVG a little differently.
 """
 
 from __future__ import annotations
@@ -8,49 +9,72 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import pytest
 from infertop.sessions.plan import describe
 from infertop.sessions.records import Event
-from infertop.tests.tui.fake_port import SCENES, FakePort, FakeReplayPort
+from infertop.sessions.view import View
+from infertop.tests.tui import synthetic
+from infertop.tests.tui.fake_port import SCENES, FakePort
+from infertop.tests.tui.takes import path as recording
+from infertop.tests.tui.takes import take
 from infertop.tui.app import InfertopApp
-from infertop.tui.port import nothing
+from infertop.tui.layout import SMALLEST
+from infertop.tui.port import SessionPort, nothing
+from infertop.tui.session_port import ReplayPort
 from textual.pilot import Pilot
 
 PINNED = "8.2.8"
 FOLDER = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
-STATES = [
-    "measuring",
-    "switched",
-    "gpu",
-    "advised",
-    "proving",
-    "evidence",
-    "compare",
-    "sweep",
-    "depth",
-    "open",
-    "loading",
-    "failed",
-    "idle",
-    "nothing",
-    "replay",
-    "help",
-    "palette",
-    "chooser",
-    "light",
-    "ascii",
-]
+SMALL = f"{SMALLEST[0] - 1}x{SMALLEST[1]}"
+REPLAY_AT = 150  # s of the sample: torch.compile is being built, 9 runs are over
+
+
+def _changed(**changes: object) -> View:
+    return dataclasses.replace(synthetic.view(), **changes)  # type: ignore[arg-type]
+
+
+def _unrecorded() -> View:
+    view = synthetic.view()
+    assert view.header is not None
+    return dataclasses.replace(view, header=msgspec.structs.replace(view.header, recording=False))
+
+
+STATES: dict[str, Callable[[], View]] = {
+    **{
+        name: partial(take, name)
+        for name in ("switched", "building", "fallback", "transfer", "throttled", "open", "contended")
+    },
+    "evidence": lambda: take("transfer"),
+    "unjudged": lambda: take("unjudged"),
+    "compare": lambda: take("compared"),
+    **{name: lambda: take("switched") for name in ("light", "ascii", "ansi", "mono")},
+    **{name: SCENES[name] for name in ("measuring", "gpu", "proving", "depth", "loading", "failed", "idle")},
+    **dict.fromkeys(("sweep", "help", "palette", "chooser", "slow-link"), synthetic.switched),
+    "output": synthetic.failed,
+    "lost": lambda: _changed(state="lost"),
+    "ended": lambda: _changed(state="ended"),
+    "unrecorded": _unrecorded,
+    "nothing": nothing,
+}
+"""State → its picture. `replay` and `too-small` are beside them."""
+
 KEYS = {
     "help": ["question_mark"],
     "palette": ["colon"],
     "chooser": ["m"],
     "evidence": ["v"],
-    "compare": ["c"],
+    "unjudged": ["v"],
+    "compare": ["c", "enter"],
+    "output": ["o"],
     "sweep": ["S", "enter"],
+    "slow-link": ["space"],
 }
 
 pytestmark = pytest.mark.skipif(
@@ -63,26 +87,33 @@ def normal(svg: str) -> str:
     return re.sub(r"terminal-\d+", "terminal", svg)
 
 
+def port_of(state: str) -> SessionPort:
+    """What the screen is shown on."""
+    if state == "replay":
+        port = ReplayPort(recording("h100-resnet18"))
+        assert port.replay is not None
+        port.replay.pause()
+        port.replay.seek(REPLAY_AT * 10**9)
+        return port
+    return FakePort(synthetic.view() if state == "too-small" else STATES[state]())
+
+
 async def picture(state: str, size: tuple[int, int]) -> str:
     """The SVG of a state."""
-    if state == "replay":
-        port: FakePort = FakeReplayPort()
-        assert port.replay is not None
-        port.replay.seek(150 * 10**9)
-    elif state == "nothing":
-        port = FakePort(nothing())
-    else:
-        port = FakePort(SCENES.get(state, SCENES["switched"])())
+    port = port_of(state)
     app = InfertopApp(port)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
-        if state == "light":
-            app.dress("light")
+        if state in ("light", "ansi", "mono"):
+            app.dress(state)
         if state == "ascii":
             app.perform("glyphs")
+        if state == "slow-link":
+            app._slow_until = float("inf")
         keys = KEYS.get(state, [])
         await pilot.press(*keys)
         if state == "sweep":
+            assert isinstance(port, FakePort)
             await answer_sweep(port, pilot)
         for _ in range(500):
             if app.dashboard._rows.rows and not getattr(app.overlay, "busy", ""):
@@ -91,7 +122,7 @@ async def picture(state: str, size: tuple[int, int]) -> str:
         app.paint()
         await pilot.pause()
         await pilot.pause()
-        return normal(app.export_screenshot(title=state))
+        return normal(app.export_screenshot(title=state, simplify=True))
 
 
 async def answer_sweep(port: FakePort, pilot: Pilot[int]) -> None:
@@ -105,14 +136,14 @@ async def answer_sweep(port: FakePort, pilot: Pilot[int]) -> None:
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every state at 80×24 and 120×40, and at 200×60 those that have more to show there."""
-    wide = ("gpu", "switched", "replay")
-    return [(state, name) for name in SIZES for state in STATES if name != "200x60" or state in wide]
+    """Every state at every size."""
+    states = [*STATES, "replay"]
+    return [*((state, name) for state in states for name in SIZES), ("too-small", SMALL)]
 
 
 @pytest.mark.parametrize(("state", "size"), cases())
 async def test_it_looks_as_it_was_looked_at(state: str, size: str) -> None:
-    drawn = await picture(state, SIZES[size])
+    drawn = await picture(state, SIZES.get(size, (SMALLEST[0] - 1, SMALLEST[1])))
     kept = FOLDER / f"{state}-{size}.svg"
     if os.environ.get("INFERTOP_SNAPSHOTS") == "update":
         FOLDER.mkdir(exist_ok=True)
@@ -125,4 +156,9 @@ async def test_it_looks_as_it_was_looked_at(state: str, size: str) -> None:
 
 
 def test_no_snapshot_is_left_over() -> None:
-    assert {path.stem for path in FOLDER.glob("*.svg")} == {f"{state}-{size}" for state, size in cases()}
+    known = {f"{state}-{size}" for state, size in cases()}
+    if os.environ.get("INFERTOP_SNAPSHOTS") == "update":
+        for path in FOLDER.glob("*.svg"):
+            if path.stem not in known:
+                path.unlink()
+    assert {path.stem for path in FOLDER.glob("*.svg")} == known
