@@ -208,6 +208,16 @@ def test_the_change_is_never_cut_from_the_line_of_the_run_before(size: tuple[int
     assert "2.59 → now 3.58 ms (+38 % ±0.1)" in line
 
 
+def test_a_split_that_the_plain_call_does_not_bear_out_is_approximate() -> None:
+    control = {"p50_ms": 3.2, "steps_p50_ms": 3.6, "difference": 0.12, "marked": True}
+    rough = synthetic.view(gpu=True, run=synthetic.on_gpu(control=control))
+    sound = synthetic.view(gpu=True, run=synthetic.on_gpu(control={**control, "marked": False}))
+    assert "where a request's time goes ≈ means, ms" in "\n".join(screen(rough, 120, 40))
+    assert "where a request's time goes means, ms" in "\n".join(screen(sound, 120, 40))
+    assert screen(rough)[9].startswith("≈mean, ms")
+    assert screen(sound)[9].startswith(" mean, ms")
+
+
 def test_n_and_stability_stay_in_the_title_while_another_configuration_loads() -> None:
     view = synthetic.loading()
     for width, height in ((80, 24), (120, 40)):

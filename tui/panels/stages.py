@@ -27,10 +27,16 @@ def unsplit(run: RunView) -> bool:
     return run.stages is not None and set(run.stages) <= {"gap"}
 
 
+def approximate(run: RunView | None) -> bool:
+    """Whether the plain call takes another time than its steps do, so that their split holds roughly alone."""
+    return run is not None and (run.control or {}).get("marked") is True
+
+
 def title(scene: Scene) -> Row:
     run = shown_run(scene.view)
     unit = f", {_unit(run).name}" if run is not None and run.stages else ""
-    return (("where a request's time goes", "title"), (f" means{unit}", "dim"))
+    rough: Row = ((" ≈", "two"),) if approximate(run) else EMPTY
+    return (("where a request's time goes", "title"), *rough, (f" means{unit}", "dim"))
 
 
 def right(scene: Scene) -> Row:
@@ -81,7 +87,8 @@ def compact(scene: Scene, width: int, height: int) -> list[Row]:
     label = " time goes "
     if run is None or run.latency is None:
         return [((label, "dim"), (UNKNOWN, "dim")), EMPTY][:height]
-    second = f" mean, {_unit(run).name} ".ljust(len(label)) if run.stages else " " * len(label)
+    about = "≈" if approximate(run) else " "
+    second = f"{about}mean, {_unit(run).name} ".ljust(len(label)) if run.stages else " " * len(label)
     tail: Row = ((number(run.throughput), "strong"), ("/s ", "dim"))
     room = width - len(label) - length(tail) - 1
     left: Row = ((second, "dim"), *_legend(scene, run, room))
