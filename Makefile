@@ -21,8 +21,8 @@ bench: $(STAMP)  ## the budgets, measured and printed; nothing is asserted
 	$(BIN)/python -m infertop.tests.bench $(ARGS)
 
 snapshots: $(STAMP)  ## the pictures of every screen and README's, drawn anew, to be looked at
-	INFERTOP_SNAPSHOTS=update $(BIN)/python -m pytest -q tests/tui/test_snapshots.py tests/tui/test_recorded.py
 	$(BIN)/python -m infertop.docs.pictures
+	INFERTOP_SNAPSHOTS=update $(BIN)/python -m pytest -q tests/tui/test_snapshots.py tests/tui/test_recorded.py
 
 wheel-check: $(STAMP)  ## the wheel, in a clean environment away from the checkout, measures without torch
 	PYTHON=$(PYTHON) .ci/wheel-check

@@ -30,6 +30,8 @@ TAKES = {
     "building": Take("h100-resnet18", 43),  # torch.compile on its way, the results of another before it
     "unjudged": Take("h100-resnet18", 73),  # measuring, before there is a verdict
     "fallback": Take("h100-silent-fallback", 11),
+    "advised": Take("h100-data-paths", 6),  # pageable copies, and the key that takes them away
+    "paths": Take("h100-data-paths", 14),  # the same on the device, against pageable
     "transfer": Take("transfer-h2d@h100", 18),
     "throttled": Take("throttled-power@h100", 15),  # the power cap holds the clocks down
     "open": Take("underload@h100", 14),  # an open loop at a fifth of what it could
@@ -44,7 +46,7 @@ def path(recording: str) -> Path:
 
 
 def take(name: str) -> View:
-    """That moment as a live session's picture. The recordings know no backends of their machine: those of the synthetic scenes stand in."""
+    """That moment as a live session's picture. Where a recording knows no backends of its machine those of the synthetic scenes stand in."""
     recording, second = TAKES[name]
     source = ReplaySource(path(recording))
     try:
@@ -59,5 +61,5 @@ def take(name: str) -> View:
     history = dataclasses.replace(
         view.history, heat=None if counts is None else lambda columns: counts[-columns:]
     )
-    backends = GPU_BACKENDS if view.header.gpus else BACKENDS
+    backends = view.backends or (GPU_BACKENDS if view.header.gpus else BACKENDS)
     return dataclasses.replace(view, state="live", backends=backends, history=history)

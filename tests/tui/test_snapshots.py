@@ -49,9 +49,19 @@ def _unrecorded() -> View:
 STATES: dict[str, Callable[[], View]] = {
     **{
         name: partial(take, name)
-        for name in ("switched", "building", "fallback", "transfer", "throttled", "open", "contended")
+        for name in (
+            "switched",
+            "advised",
+            "paths",
+            "building",
+            "fallback",
+            "transfer",
+            "throttled",
+            "open",
+            "contended",
+        )
     },
-    "evidence": lambda: take("transfer"),
+    "evidence": lambda: take("advised"),
     "unjudged": lambda: take("unjudged"),
     "compare": lambda: take("compared"),
     **{name: lambda: take("switched") for name in ("light", "ascii", "ansi", "mono")},
