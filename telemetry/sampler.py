@@ -203,8 +203,14 @@ class Sampler:
         rounded = [spec.rounded(value) for spec, value in zip(self.table, values, strict=True)]
         with self._lock:
             if generation == self._generation:
-                unseen = self._newest.late if self._newest else 0
-                self._newest = Sample(began, rounded, cost, calls, self._skipped + unseen)
+                late = self._skipped
+                if (unseen := self._newest) is not None:
+                    # Nobody took it: what only it has read (limits and sizes are read every 10 s) is not lost.
+                    late += unseen.late
+                    rounded = [
+                        old if new is None else new for old, new in zip(unseen.values, rounded, strict=True)
+                    ]
+                self._newest = Sample(began, rounded, cost, calls, late)
                 self._skipped = 0
 
     def _read(self, generation: int, index: int, deadline: int) -> Sequence[Value] | None:

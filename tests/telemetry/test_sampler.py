@@ -125,6 +125,21 @@ def test_a_sample_is_handed_out_once() -> None:
         assert sampler.latest() is None
 
 
+def test_what_only_a_sample_that_nobody_took_has_read_is_not_lost() -> None:
+    """A busy engine takes no sample for a while; sizes and limits are read every 10 s alone."""
+    rare, often = (
+        Scripted("rare", lambda reads: [7 if reads == 1 else None]),
+        Scripted("often", lambda reads: [reads]),
+    )
+    with running(Sampler([rare, often], 1 * MS)) as sampler:
+        await_reads(often, 5)
+        sample = sampler.latest()
+    assert sample is not None
+    assert sample.values[0] == 7
+    assert sample.values[1] is not None
+    assert sample.values[1] >= 4
+
+
 def test_late_ticks_are_skipped_and_counted() -> None:
     clock = Clock()
 
