@@ -93,7 +93,7 @@ def cli() -> None:
     """Measure a model under several runtimes, live: latency, throughput, and where the time goes.
 
     infertop MODEL opens the screen and measures; MODEL is a name (infertop models lists them), FILE.onnx, a directory with one, or
-    package.module:factory. infertop run measures without a screen and prints.
+    package.module:factory. infertop run measures without a screen and prints. infertop --monitor measures nothing and watches the machine.
     """
 
 
@@ -159,7 +159,7 @@ BUILDING = [
 ]  # fmt: skip
 
 RECORDING = [
-    _option("--record/--no-record", default=True, show_default=True, help="Keep the session."),
+    _option("--record/--no-record", default=True, help="Keep the session. [default: yes; with --monitor no]"),
     _option("--sessions-dir", envvar="INFERTOP_SESSIONS_DIR", metavar="DIR", help="Where sessions are kept."),
     _option("--name", metavar="NAME", help="Name of the session."),
 ]
@@ -370,10 +370,8 @@ def _building(words: dict[str, Any]) -> tuple[bool, str | None]:
                 "usage", "--target needs --build-only beside it", "add it, or leave --target out"
             )
         return False, None
-    context = click.get_current_context()
     for name in ("markdown", "csv", "gate", "repeat", "dry_run", "resume", "name", "duration", "requests"):
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _given(name):
             option = f"--{name.replace('_', '-')}"
             raise MeasureError("usage", f"{option} says nothing to --build-only", f"leave {option} out")
     # What builds engines ahead of their GPU is what a person means who names nothing.
@@ -383,16 +381,25 @@ def _building(words: dict[str, Any]) -> tuple[bool, str | None]:
 
 @cli.command(_LIVE, cls=Live, hidden=True)
 @click.argument("models", nargs=-1, metavar="[MODEL]")
+@click.option("--monitor", is_flag=True, help="Measure nothing: watch GPUs, host and processes.")
 @options(WORDS)
 @options(RECORDING)
 @_promptly
 def live(
-    models: tuple[str, ...], record: bool, sessions_dir: str | None, name: str | None, **words: Any
+    models: tuple[str, ...],
+    monitor: bool,
+    record: bool,
+    sessions_dir: str | None,
+    name: str | None,
+    **words: Any,
 ) -> int:
-    """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run."""
+    """Open the screen and measure MODEL; without one, choose there. It takes the options of infertop run.
+
+    With --monitor, and where no backend can be used, it watches the machine: GPUs, host and processes, recorded only with --record.
+    """
     from .sessions import interpreters
     from .sessions import options as chosen
-    from .sessions.settings import EngineSettings
+    from .sessions.settings import EngineSettings, watching
 
     if len(models) > 1:
         near = _near_command(models[0])
@@ -404,6 +411,13 @@ def live(
     typed = _words(words)
     interval_s = chosen.interval(typed)
     task, environments = None, interpreters.environments(typed.python)
+    useless = models[0] if models else chosen.about_a_model(typed)
+    if monitor and useless:
+        raise MeasureError(
+            "usage",
+            f"--monitor measures nothing: {useless} has no meaning beside it",
+            "leave one of them out",
+        )
     if models:
         try:
             task, environments = chosen.first_task(models[0], typed)
@@ -425,9 +439,17 @@ def live(
         command=["infertop", *sys.argv[1:]], task=task, stay=typed.duration is not None or typed.requests is not None,
         fallback=typed.fallback != "none", telemetry=typed.telemetry,
     )  # fmt: skip
+    if monitor or (task is None and not environments):
+        settings = watching(settings, asked=monitor, recorded=_given("record") and record)
     from .tui.start import run_live
 
     return run_live(settings)
+
+
+def _given(name: str) -> bool:
+    """Whether the person typed this option, as against its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _near_command(word: str) -> str | None:
@@ -535,6 +557,43 @@ def backends(python: tuple[str, ...]) -> int:
         for name, found in listing(environments(python), prober.probe)
     ]
     return _print_table(("backend", "short", "usable", "version", "why not, and what to do"), rows)
+
+
+@cli.command(short_help="Check this machine, or measure what infertop itself costs.")
+@click.argument("model", required=False)
+@click.option(
+    "--observer",
+    is_flag=True,
+    help="Measure what telemetry and the screen cost a run of MODEL: on and off in shuffled blocks.",
+)
+@click.option("--json", metavar="FILE|-", help="Write what was found as JSON.")
+@options(WORDS)
+@options(RECORDING[1:2])
+def doctor(
+    model: str | None, observer: bool, json: str | None, sessions_dir: str | None, **words: Any
+) -> int:
+    """Check the host, GPUs and driver, interpreters and backends, and the terminal: what is wrong, and what to do.
+
+    With --observer: by how much telemetry and a screen change throughput, p50 and p99 of MODEL (smallcnn), with 95 % intervals beside
+    a control; --duration is that of the whole [90s]. Exit: 0, 1 where a check failed or the effect is above its budget (1 %, p99 3 %), 3
+    where it could not be measured.
+    """
+    from .sessions import options as chosen
+    from .sessions import output
+
+    output.check_targets({"--json": json})
+    typed = _words(words)
+    if not observer:
+        if useless := model or chosen.about_a_model(typed):
+            raise MeasureError("usage", f"{useless} needs --observer beside it", "add it, or leave it out")
+        from .sessions.doctor import command
+
+        return command.run(typed.python, sessions_dir, json)
+    measuring_only_on_linux()
+    from .sessions.doctor import effect
+
+    settings = chosen.observed(model or "smallcnn", typed, sessions_dir, ["infertop", *sys.argv[1:]])
+    return effect.run(settings, typed.duration, json)
 
 
 @cli.command(short_help="List models by name, and model files here.")

@@ -51,6 +51,13 @@ def probe_all() -> list[Availability]:
     return [probe(info) for info in all_backends()]
 
 
+def any_usable() -> bool:
+    """Whether anything can be measured under this interpreter. What needs no look at the GPU is asked first: that takes a third of a second."""
+    if util.find_spec("torch") is not None or not _onnxruntime().reason:
+        return True
+    return any(probe(info).usable for info in all_backends())
+
+
 def probe(info: BackendInfo) -> Availability:
     """One backend. A backend of another distribution counts as usable until its import says otherwise."""
     finding = _PROBES.get(info.name, _foreign)()

@@ -30,6 +30,8 @@ Verb = Literal[
     "share",
     "again",
     "cancel",
+    "observe",
+    "no-observe",
 ]
 
 
@@ -40,7 +42,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     `stay`: outlive this connection. `sweep`: measure `configurations` one after another, `duration_s` each, or with `dry` only
     say how long that takes; `stop` and `configure` end it. `prove`: put the present verdict's advice to the proof in alternating blocks,
     then go on. `telemetry`: read so much of the machine from now on, `level` `off`, `light` or `full`.
-    `wait`, `share`: begin what was refused because another infertop measures on its GPU: once that is free, or beside it."""
+    `wait`, `share`: begin what was refused because another infertop measures on its GPU: once that is free, or beside it.
+    `observe`: measure what telemetry and a screen cost the run that goes on, for `duration_s`; `no-observe`: no longer."""
 
     do: Verb
     id: str
@@ -82,6 +85,10 @@ class Client:
     def telemetry(self, level: Level) -> str:
         """Have so much of the machine read from now on; the event of the id returned says when that is so."""
         return self._send(Command("telemetry", self._id(), level=level))
+
+    def observe(self, seconds: float | None = None) -> str:
+        """Measure what telemetry and a screen cost the present run; the event of the id returned says that it began, or why not."""
+        return self._send(Command("observe", self._id(), duration_s=seconds))
 
     def _id(self) -> str:
         return f"{os.getpid()}-{next(self._numbers)}"

@@ -24,6 +24,7 @@ from .diagnosis import Diagnosis
 from .gpu_lock import Gpus
 from .instruments import GpuSource, Instruments
 from .measurement import TickNumbers
+from .monitoring import Monitoring
 from .plan import Task
 from .quiet import sentence
 from .records import FORMAT, AnyRecord, Clock, End, Event, Header, Key, Run, Tick
@@ -66,11 +67,13 @@ class Engine:
         self.results: list[dict[str, Any]] = []
         interval = round(settings.interval_s * 1e9)
         self.watching = Watching(Instruments(interval, settings.telemetry, gpus))
+        self._monitoring = Monitoring() if settings.monitor else None
         clock = read_clock()
         self._began = clock.monotonic
         self.header = Header(
             format=FORMAT, session=place.name, segment=place.segment, clock=clock, interval=interval, infertop=__version__,
-            pid=os.getpid(), host=facts(), command=settings.command, recording=place.recording, **self.instruments.header(),
+            pid=os.getpid(), host=facts(), command=settings.command, recording=place.recording,
+            monitor=settings.monitor, **self.instruments.header(),
         )  # fmt: skip
         before = last_run(place)
         self.writer = SegmentWriter(place.path, self.header)
@@ -325,6 +328,8 @@ class Engine:
             self.watching.course.add(runner.measurement.seconds[-1])
             graded = outcome.live_grade(runner, self._around(), self.watching.course)
         records: list[AnyRecord] = [self._tick_record(runner, numbers, values, blobs, int(late), graded)]
+        if second and self._monitoring is not None:
+            records += self._monitoring.read(self.now(), self.instruments)
         if second and self.now() / 1e9 >= self._next_key:
             self._next_key += KEY_EVERY_S
             self._write(records)

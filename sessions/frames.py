@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from . import zstandard
-from .records import AnyRecord, End, Event, Header, Key, Run, Tick, Verdict
+from .records import AnyRecord, End, Event, Header, Key, Processes, Run, Tick, Verdict
 
 EVENT, RUN, VERDICT, HISTOGRAM, KEY, END = 1, 2, 4, 8, 16, 32
 """Flags: which kinds of record a frame holds."""
@@ -39,7 +39,7 @@ _WASTE_LIMIT = 1 << 30  # bytes of CRC spent on false marks before a hostile fil
 _WAIT, _NOTHING = object(), object()
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(
-    Header | Run | Tick | Event | Verdict | Key | End
+    Header | Run | Tick | Event | Verdict | Key | Processes | End
 )
 
 

@@ -71,7 +71,7 @@ def main() -> int:
     from .serving import Server
 
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=EngineSettings)
-    model = settings.task.configuration.model if settings.task else "session"
+    model = settings.title or (settings.task.configuration.model if settings.task else "session")
     try:
         place = store.create(model, settings.sessions_dir, settings.name, recording=settings.recording)
         engine = Engine(settings, place)

@@ -24,6 +24,7 @@ from ..telemetry.warmup import parse_rule
 from . import interpreters, load_options, processors, units
 from .interpreters import Probe
 from .plan import Choice, Plan, Skipped, Task, combine, make_tasks
+from .settings import EngineSettings
 
 PRECISIONS = ("native", "fp32")
 """What every backend has."""
@@ -129,6 +130,20 @@ def first_task(model: str, words: Words) -> tuple[Task, dict[str, str]]:
     configuration = load_options.with_limit(tuple(map(backend_options.fitted, chosen)), words.slo)[0]
     load_options.check_arrivals([configuration], duration_s)
     return Task(configuration, 0, _warmup(words.warmup), duration_s, requests), environments
+
+
+def observed(model: str, words: Words, sessions_dir: str | None, command: list[str]) -> EngineSettings:
+    """The engine whose observer effect on `model` is measured; the run itself has no end, and the session is not kept."""
+    task, environments = first_task(model, dataclasses.replace(words, duration=None, requests=None))
+    return EngineSettings(
+        environments=environments,
+        recording=False,
+        sessions_dir=sessions_dir,
+        interval_s=interval(words),
+        command=command,
+        telemetry=words.telemetry,
+        task=task,
+    )
 
 
 def _combined(

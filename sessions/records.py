@@ -71,6 +71,7 @@ class Header(Record, tag="header", kw_only=True, frozen=True):
     command: list[str] = []
     recording: bool = True  # false: the segment lies in the runtime directory and goes with the engine
     telemetry: str = "full"  # how much is read at its beginning: "off", "light" or "full"
+    monitor: bool = False  # true: nothing is measured, the session watches the machine
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -193,10 +194,30 @@ class Key(Record, tag="key", kw_only=True, frozen=True):
     calls: dict[str, list[float]] | None = None  # NVML's name: calls so far, their mean and longest, ms
 
 
+class Process(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process of the machine. What cannot be seen of it is absent."""
+
+    pid: int
+    name: str = ""
+    gpus: dict[str, int | None] = {}  # "gpu0" → bytes of its memory; null: the driver does not say
+    cpu: float | None = None  # % of one core since the record before
+    rss: int | None = None  # bytes
+    own: bool = False  # infertop's own
+
+
+class Processes(Record, tag="processes", kw_only=True, frozen=True):
+    """In a session that monitors, every 2 s: who is on the GPUs, and the busiest of the host."""
+
+    t: int
+    processes: list[Process] = []
+    unknown: dict[str, str] = {}  # "gpu0" → why there may be others than are listed
+    count: int | None = None  # processes of the host
+
+
 class End(Record, tag="end", kw_only=True, frozen=True):
     t: int
     reason: str
     next: str | None = None  # the segment that goes on, where recording moved
 
 
-AnyRecord = Header | Run | Tick | Event | Verdict | Key | End
+AnyRecord = Header | Run | Tick | Event | Verdict | Key | Processes | End

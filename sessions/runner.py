@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
@@ -85,6 +87,7 @@ class Runner:
         self._started = False
         self._unbounded = ""
         self.trials: Trials | None = None  # of `open:auto`
+        self.tap: Callable[[np.ndarray], object] | None = None  # takes what each tick took from the ring
         self.doing = PHASE_WORDS["start"]  # in words
         self._resident = resident
         self._begun = self._since = self._quiet_since = time.monotonic()
@@ -282,6 +285,8 @@ class Runner:
             return TickNumbers(0, None)
         records = ring.take()
         numbers = self.measurement.add(records)
+        if self.tap is not None:
+            self.tap(records)
         if numbers.done:
             self._quiet_since = time.monotonic()
         if self.phase == "warmup" and self.facts.settled is None:

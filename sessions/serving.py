@@ -20,9 +20,10 @@ from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration
 from ..backends.errors import UNAVAILABLE, MeasureError
 from ..backends.probes import Availability
-from . import commands
+from . import commands, observer
 from .engine import Engine
 from .gpu_lock import BUSY
+from .observing import Observing
 from .options import LIVE_DURATION_S
 from .plan import Task, describe, make_tasks
 from .prober import probe
@@ -38,6 +39,9 @@ UNWATCHED_S = 600.0
 """Without a viewer a run that was given no end is ended after ten minutes, so that no orphan keeps a shared GPU busy."""
 
 LINE_LIMIT = 1 << 20
+
+MEASURING = ("configure", "start", "again", "sweep", "prove", "observe")
+"""Commands of which a session that monitors has no use."""
 
 
 Probed = dict[str, list[Availability] | MeasureError]
@@ -77,6 +81,7 @@ class Server:
         self._first = None if self._present is None else (self._present, "")  # waits for the probe
         self._sweeping = Sweeping(engine)
         self._proving = Proving(engine)
+        self._observing = Observing(engine)
         self._listener = self._listen()
 
     def _listen(self) -> socket.socket:
@@ -96,7 +101,12 @@ class Server:
 
     def serve(self) -> str:
         """Until the session is over; returns why."""
-        threading.Thread(target=self._probe, name="probe", daemon=True).start()
+        if self._engine.settings.note:
+            self._engine.say("command", self._engine.settings.note, level="warn")
+        if self._engine.settings.monitor:
+            self._available = {}
+        else:
+            threading.Thread(target=self._probe, name="probe", daemon=True).start()
         while not self._over:
             self._engine.step(self._each_tick)
             if self._engine.runner is None:
@@ -104,6 +114,7 @@ class Server:
         return self._over
 
     def close(self) -> None:
+        self._observing.cancel("the session ended")
         for viewer in list(self._viewers):
             self._leave(viewer)
         self._listener.close()
@@ -180,7 +191,16 @@ class Server:
 
     def _obey(self, command: commands.Command) -> None:
         engine = self._engine
-        if command.do == "end":
+        if engine.settings.monitor and command.do in MEASURING:
+            self._refuse(
+                MeasureError(
+                    "usage",
+                    "this session watches the machine and measures nothing",
+                    "infertop MODEL measures",
+                ),
+                command.id,
+            )
+        elif command.do == "end":
             self._over = "ended by its viewer"
         elif command.do == "stay":
             self._stay = True
@@ -197,6 +217,11 @@ class Server:
             self._sweep(command)
         elif command.do == "prove":
             self._prove(command.id)
+        elif command.do == "observe":
+            self._observe(command)
+        elif command.do == "no-observe":
+            if not self._observing.cancel("it was cancelled"):
+                engine.say("command", "the observer effect is not being measured", command=command.id)
         elif command.do in ("record", "no-record"):
             self._record(command.do == "record", command.id)
         elif command.do in ("wait", "share"):
@@ -226,6 +251,7 @@ class Server:
         self._next = self._blocked = None
         self._sweeping.cancel("it was stopped")
         self._proving.cancel("it was stopped")
+        self._observing.cancel("it was stopped")
         if runner is not None:
             runner.stop()
 
@@ -264,6 +290,7 @@ class Server:
         why = f"{describe(present.configuration)} was chosen"
         self._sweeping.cancel(why)
         self._proving.cancel(why)
+        self._observing.cancel(why)
         self._engine.say("command", f"measuring {describe(present.configuration)} again", command=command)
         self._next = present
         if runner is not None:
@@ -290,6 +317,7 @@ class Server:
         self._sweeping.begin(tasks, command.id, dry=command.dry)
         if not command.dry:
             self._proving.cancel("a sweep begins")
+            self._observing.cancel("a sweep begins")
             self._next = None
             if engine.runner is not None:
                 engine.runner.stop()
@@ -300,8 +328,18 @@ class Server:
             if self._sweeping.on:
                 raise MeasureError("usage", "a sweep is going on", "stop it first")
             self._proving.begin(command)
+            self._observing.cancel("a proof begins")
         except MeasureError as error:
             self._refuse(error, command)
+
+    def _observe(self, command: commands.Command) -> None:
+        """Measure what telemetry and a screen cost the run that is going on."""
+        try:
+            if self._sweeping.on or self._proving.on:
+                raise MeasureError("usage", "a sweep or a proof is going on", "stop it first")
+            self._observing.begin(command.id, command.duration_s or observer.DEFAULT_S, seed=0)
+        except MeasureError as error:
+            self._refuse(error, command.id)
 
     def _refuse(self, error: MeasureError, command: str | None) -> None:
         text = f"{error.message}; {error.fix}" if error.fix else error.message
@@ -345,6 +383,7 @@ class Server:
                 MeasureError("usage", "no level of telemetry was named", "off, light or full"), command.id
             )
             return
+        self._observing.cancel("telemetry was switched")
         try:
             self._engine.set_telemetry(command.level, command.id)
         except (OSError, MeasureError) as error:
@@ -369,6 +408,7 @@ class Server:
             return
         why = f"{describe(task.configuration)} was chosen"
         short = self._sweeping.cancel(why) or self._proving.cancel(why)
+        self._observing.cancel(why)
         # A run of a sweep or a proof is short, and one that is being stopped for another choice ends: neither is a way to go on.
         if (
             engine.runner is not None
@@ -494,6 +534,7 @@ class Server:
         """Without a viewer the engine ends when its run or sweep does, or when a run without an end has gone on for long enough."""
         self._sweeping.watch()
         self._engine.free_gpus()
+        self._observing.watch()
         if self._viewers:
             self._alone_since = time.monotonic()
             return
@@ -504,7 +545,8 @@ class Server:
         elif self._sweeping.on or self._proving.on:
             return  # each of its runs has an end
         elif self._available is not None and self._engine.runner is None and self._next is None:
-            self._over = "the run ended and nobody was watching"
+            monitor = self._engine.settings.monitor
+            self._over = "nobody was watching" if monitor else "the run ended and nobody was watching"
         elif alone > UNWATCHED_S:
             self._over = "nobody was watching for ten minutes"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import company, lineup
 from .history import HistoryRing, Row
-from .records import Clock, End, Event, Fault, Header, Key, Record, Run, Tick, Verdict
+from .records import Clock, End, Event, Fault, Header, Key, Processes, Record, Run, Tick, Verdict
 from .runs import RunState, merged, same_configuration
 from .standing import Standing, standing
 from .texts import cleaned
@@ -21,6 +21,10 @@ RUNS = 64
 EVENTS = 200
 STANDINGS = 128
 """The most changes of the verdict that are kept."""
+
+PROCESSES = 256
+"""The most processes of a table that are shown."""
+
 METRICS = 4096
 """The most metrics of a table that are followed."""
 
@@ -58,9 +62,10 @@ class SessionState:
         self._level = "full"
         self._company: dict[str, Company] = {}
         self._calls: dict[str, CallCost] = {}
+        self._processes: Processes | None = None
         self._apply = {
             Tick: self._tick, Run: self._run_record, Event: self._event, Verdict: self._take_verdict,
-            Key: self._resume, End: self._close, Header: self._begin,
+            Key: self._resume, End: self._close, Header: self._begin, Processes: self._take_processes,
         }  # fmt: skip
 
     def apply(self, record: Record) -> None:
@@ -160,6 +165,11 @@ class SessionState:
             self._run.verdict = self._verdict = verdict
             if self._run.phase == "end":
                 self._settle(self._run)
+
+    def _take_processes(self, record: Processes) -> None:
+        record = cleaned(record)
+        listed = record.processes[:PROCESSES]
+        self._processes = msgspec.structs.replace(record, t=self._at(record.t), processes=listed)
 
     # -- events and ends
 
@@ -265,6 +275,7 @@ class SessionState:
             events=tuple(self._events),
             verdict=self._verdict,
             standings=tuple(self._standings),
+            processes=self._processes,
             since_request=_since_request(run, now),
             gaps=gaps,
             bytes=size,

@@ -16,7 +16,7 @@ from .latency import number
 from .liveness import is_live
 from .places import make_sessions_directory, runtime_directory, sessions_directory, socket_path
 from .reader import SUFFIX, Segment, read_header
-from .records import Run
+from .records import Header, Run
 from .session import Session, segment_paths
 from .texts import line
 from .units import significant
@@ -310,7 +310,8 @@ def _info(found: Found) -> SessionInfo:
         )
     with session:
         header, parts = session.header, session.parts
-        asked = [r.configuration for _, r in session.runs if r.phase == "start" and r.configuration]
+        records = [r for _, r in session.runs]
+        asked = [r.configuration for r in records if r.phase == "start" and r.configuration]
         closed = bool(parts) and parts[-1][0].end is not None
         unix = header.clock.unix if header else 0
         return SessionInfo(
@@ -324,7 +325,7 @@ def _info(found: Found) -> SessionInfo:
             models=tuple(dict.fromkeys(line(c.model, 100) for c in asked)),
             backends=tuple(dict.fromkeys(line(c.label, 100) for c in asked)),
             runs=len(asked),
-            headline=_headline([r for _, r in session.runs]) or _failure([r for _, r in session.runs]),
+            headline=_headline(records) or _failure(records) or _watched(header),
         )
 
 
@@ -344,6 +345,17 @@ def _failure(runs: list[Run]) -> str:
     newest = max(failed)
     several = f" ({len(failed)} of {len(labels)} runs failed)" if len(labels) > 1 else ""
     return line(f"✕ {labels.get(newest, '?')}: {line(failed[newest].message, 80)}{several}", 160)
+
+
+def _watched(header: Header | None) -> str:
+    """What a session that monitors has watched; empty for any other."""
+    if header is None or not header.monitor:
+        return ""
+    gpus = [line(str(gpu.get("name") or "GPU"), 60).removeprefix("NVIDIA ") for gpu in header.gpus]
+    counted = [
+        f"{gpus.count(name)} × {name}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)
+    ]
+    return f"monitor: {', '.join(counted) or 'no GPU'}"
 
 
 _UNTRUE = {"fallback": "a fallback", "differs": "outputs that differ"}

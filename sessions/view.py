@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.configuration import Configuration
-from .records import Event, Fault, Header, Metric, Verdict
+from .records import Event, Fault, Header, Metric, Processes, Verdict
 from .standing import Standing
 
 QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -191,3 +191,4 @@ class View:
     calls: Mapping[str, CallCost] = field(
         default_factory=dict
     )  # by NVML's name, as of the last minute or the end of a run
+    processes: Processes | None = None  # of a session that monitors: the newest table

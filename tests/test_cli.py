@@ -406,6 +406,76 @@ def test_wrong_words_have_none(run: Run) -> None:
     run.refused("run", "smallcnn", "--backend", "nobody", "--json", "-")
 
 
+class Screen:
+    """Stands for the live screen, and keeps the settings that it was given."""
+
+    def __init__(self) -> None:
+        self.settings: list[EngineSettings] = []
+
+    def __call__(self, settings: EngineSettings) -> int:
+        self.settings.append(settings)
+        return 0
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    found = Screen()
+    monkeypatch.setattr(cli, "_needs_terminal", lambda instead: None)
+    monkeypatch.setattr("infertop.tui.start.run_live", found)
+    return found
+
+
+def test_the_monitor_measures_nothing_and_is_recorded_only_when_asked(run: Run, screen: Screen) -> None:
+    assert run("--monitor").code == 0
+    assert run("--monitor", "--record", "--name", "night", "--interval", "1s").code == 0
+    first, second = screen.settings
+    assert (first.monitor, first.task, first.recording, first.title, first.note) == (
+        True,
+        None,
+        False,
+        "monitor",
+        "",
+    )
+    assert (second.monitor, second.recording, second.name, second.interval_s) == (True, True, "night", 1.0)
+
+
+def test_where_no_backend_can_be_used_plain_infertop_watches_and_says_why(
+    run: Run, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infertop.backends.probes.any_usable", lambda: False)
+    assert run().code == 0
+    assert run("--python", sys.executable).code == 0
+    assert run("smallcnn").code == 0
+    bare, elsewhere, named = screen.settings
+    assert bare.monitor
+    assert not bare.recording
+    assert "no backend can be used here" in bare.note
+    assert not elsewhere.monitor, "another interpreter may have one"
+    assert not named.monitor, "what was named is tried, and refused with its reason"
+
+
+def test_where_one_can_be_used_plain_infertop_chooses_a_model(
+    run: Run, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infertop.backends.probes.any_usable", lambda: True)
+    assert run().code == 0
+    assert not screen.settings[0].monitor
+    assert screen.settings[0].recording
+
+
+def test_the_monitor_refuses_what_is_about_a_measurement(run: Run, screen: Screen) -> None:
+    assert "--monitor measures nothing: smallcnn has no meaning beside it" in run.refused(
+        "--monitor", "smallcnn"
+    )
+    assert "--batch has no meaning beside it" in run.refused("--monitor", "--batch", "8")
+    assert not screen.settings
+
+
+def test_the_doctor_is_a_command_and_no_model(run: Run) -> None:
+    assert "smallcnn needs --observer beside it" in run.refused("doctor", "smallcnn")
+    assert "--observer" in run("doctor", "--help").out
+
+
 def test_measuring_needs_linux(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert "Linux and WSL2" in run.refused("run", "smallcnn", code=3)

@@ -11,8 +11,9 @@ from .compare import candidates
 from .jobs import going
 from .panels.device import gpus
 
-LIVE, REPLAY = "live", "replay"
+LIVE, REPLAY, MONITOR = "live", "replay", "monitor"
 BOTH = (LIVE, REPLAY)
+CONTEXTS = (LIVE, REPLAY, MONITOR)
 BATCH_LIMIT = 65_536
 
 
@@ -25,10 +26,11 @@ class Situation:
     base: Configuration | None = None  # what a change starts from
     precisions: tuple[str, ...] = ()
     data_paths: tuple[str, ...] = ()
+    monitor: bool = False  # nothing is measured in this session
 
     @property
     def context(self) -> str:
-        return LIVE if self.live else REPLAY
+        return REPLAY if not self.live else MONITOR if self.monitor else LIVE
 
 
 Objection = Callable[[Situation], str]
@@ -45,7 +47,7 @@ class Action:
     text: str  # for help and palette: a sentence's beginning
     short: str = ""  # for the footer; empty: not there
     group: str = "view"
-    contexts: tuple[str, ...] = BOTH
+    contexts: tuple[str, ...] = CONTEXTS
     objection: Objection = lambda situation: ""
     palette: bool = True
 
@@ -131,9 +133,20 @@ def _sweep(situation: Situation) -> str:
     return _needs_model(situation) or _needs_backends(situation) or _idle(situation)
 
 
+def _observe(situation: Situation) -> str:
+    run = situation.view.run
+    if run is None or run.phase != "measure":
+        return "nothing is being measured: r starts a run"
+    return _idle(situation)
+
+
 def _idle(situation: Situation) -> str:
     job = going(situation.view)
     return "" if job is None else f"a {job.kind} is going on: x cancels it"
+
+
+def _has_run(situation: Situation) -> str:
+    return "" if situation.view.run is not None else "nothing has been measured"
 
 
 def _compare(situation: Situation) -> str:
@@ -228,7 +241,17 @@ ACTIONS: tuple[Action, ...] = (
         (LIVE,),
         _sweep,
     ),
-    Action("record", ("R",), "R", "recording on or off (asks)", "", "measure", (LIVE,), _has_header),
+    Action(
+        "observer",
+        (),
+        "",
+        "observer effect: what telemetry and a screen cost this run",
+        "",
+        "measure",
+        (LIVE,),
+        _observe,
+    ),
+    Action("record", ("R",), "R", "recording on or off (asks)", "", "measure", (LIVE, MONITOR), _has_header),
     Action("play", ("space",), "space", "play or pause", "play", "replay", (REPLAY,)),
     Action("seek-back", ("left",), "←", "5 s back", "", "replay", (REPLAY,)),
     Action("seek-on", ("right",), "→", "5 s on", "5 s", "replay", (REPLAY,)),
@@ -253,9 +276,33 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("go", ("g",), "g", "go to a time: 12:04:10, +90s, -3m, p99>20ms", "go to", "replay", (REPLAY,)),
     Action("end", ("G", "end"), "G End", "go to the end and follow it", "end", "replay", (REPLAY,)),
-    Action("freeze", ("space",), "space", "freeze the view; measuring goes on", "freeze", "view", (LIVE,)),
-    Action("window", ("w",), "w", "percentiles of the last 30 s or of the whole run", "window"),
-    Action("compare", ("c",), "c", "compare with another run of the session", "compare", objection=_compare),
+    Action(
+        "freeze",
+        ("space",),
+        "space",
+        "freeze the view; measuring goes on",
+        "freeze",
+        "view",
+        (LIVE, MONITOR),
+    ),
+    Action(
+        "window",
+        ("w",),
+        "w",
+        "percentiles of the last 30 s or of the whole run",
+        "window",
+        contexts=BOTH,
+        objection=_has_run,
+    ),
+    Action(
+        "compare",
+        ("c",),
+        "c",
+        "compare with another run of the session",
+        "compare",
+        contexts=BOTH,
+        objection=_compare,
+    ),
     Action("gpu", ("tab",), "tab", "the next GPU in the GPU's panels", "GPU", objection=_gpus),
     Action(
         "evidence",
@@ -263,16 +310,26 @@ ACTIONS: tuple[Action, ...] = (
         "v",
         "the evidence of the verdict, the link's rates, what reading costs",
         "evidence",
+        contexts=BOTH,
         objection=_has_header,
     ),
     Action("events", ("e",), "e", "all events", "events", objection=_has_events),
-    Action("output", ("o",), "o", "what the runtime printed when a run failed", "", objection=_has_output),
+    Action(
+        "output",
+        ("o",),
+        "o",
+        "what the runtime printed when a run failed",
+        "",
+        contexts=BOTH,
+        objection=_has_output,
+    ),
     Action(
         "copy",
         ("y",),
         "y",
         "copy the infertop run … line that measures the same",
         "copy",
+        contexts=BOTH,
         objection=_needs_model,
     ),
     Action("theme", (), "", "next theme: dark, light, ansi, mono"),
@@ -337,9 +394,11 @@ def _short(action: Action, view: View) -> str:
 def key_table() -> str:
     """README's table of keys, in Markdown."""
     lines = ["| key | what it does | where |", "|---|---|---|"]
-    where = {BOTH: "", (LIVE,): "live", (REPLAY,): "replay"}
+    where = {CONTEXTS: "", (LIVE,): "live", (REPLAY,): "replay"}
     for action in ACTIONS:
         if action.keys:
             keys = " ".join(f"`{key}`" for key in action.shown.split(" "))
-            lines.append(f"| {keys} | {action.text} | {where[action.contexts]} |")
+            lines.append(
+                f"| {keys} | {action.text} | {where.get(action.contexts, ', '.join(action.contexts))} |"
+            )
     return "\n".join(lines) + "\n"

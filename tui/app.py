@@ -28,6 +28,7 @@ from .scene import Message, Scene
 from .theme import THEMES, default_glyphs, default_theme, ground, styles
 
 POLL_S = 0.1
+QUIET_S = 1.0  # between two looks at the session while it matters what this screen itself costs
 PAINT_S = 0.225  # a little below a tick of 250 ms; faster ticks are not painted one by one
 MESSAGE_S = 8.0
 SLOW_LINK_S = 5.0  # how long a skipped frame is shown
@@ -39,7 +40,8 @@ class InfertopApp(App[int], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "infertop"
 
-    def __init__(self, port: SessionPort, *, choose: bool = False) -> None:
+    def __init__(self, port: SessionPort, *, choose: bool = False, monitor: bool = False) -> None:
+        """With `choose` the model chooser comes first; with `monitor` the session is one that measures nothing."""
         super().__init__(driver_class=driver_class(), ansi_color=None)
         self.port = port
         self.view = nothing()
@@ -49,14 +51,16 @@ class InfertopApp(App[int], inherit_bindings=False):
         self.message: Message | None = None
         self.failure: Message | None = None
         self.frozen: View | None = None
+        self._still: View | None = None  # what stands behind an overlay that keeps the screen quiet
         self.whole = False
         self.gpu = ""  # the GPU asked for; empty: the run's
         self.look = default_theme(self.console.color_system)
         self.glyphs = default_glyphs()
         self.lookups = Background("infertop-lookups")
         self._choose = choose
+        self._monitor = monitor
         self._message_until, self._message_at = 0.0, _stage(self.view)
-        self._painted = 0.0
+        self._painted = self._polled = 0.0
         self._due = True  # something is new since the last paint
         self._skipped, self._slow_until = 0, 0.0
 
@@ -114,6 +118,10 @@ class InfertopApp(App[int], inherit_bindings=False):
 
     def _poll(self) -> None:
         """Take the newest picture, and paint where something is new and the last paint is long enough ago."""
+        quiet = self.overlay is not None and self.overlay.quiet
+        if quiet and time.monotonic() - self._polled < QUIET_S:
+            return
+        self._polled = time.monotonic()
         before = self.failure
         try:
             view = self.port.poll()
@@ -134,7 +142,7 @@ class InfertopApp(App[int], inherit_bindings=False):
         if self.message is not None and (now > self._message_until or self._overtaken(self.message)):
             self.message, self._due = None, True
         self._watch_link(now)
-        if self._due and self.frozen is None and now - self._painted >= PAINT_S:
+        if self._due and (self.frozen is None or quiet) and now - self._painted >= PAINT_S:
             self.paint()
 
     def _overtaken(self, message: Message) -> bool:
@@ -149,6 +157,11 @@ class InfertopApp(App[int], inherit_bindings=False):
         if skipped != self._skipped:
             self._skipped, self._slow_until = skipped, now + SLOW_LINK_S
 
+    @property
+    def monitor(self) -> bool:
+        """Whether the session measures nothing; before it has begun, whether it was asked to."""
+        return self._monitor if self.view.header is None else self.view.header.monitor
+
     def situation(self) -> Situation:
         return self.control.situation(self.view)
 
@@ -156,13 +169,18 @@ class InfertopApp(App[int], inherit_bindings=False):
         """Draw now."""
         self._painted, self._due = time.monotonic(), False
         replay = self.port.replay
+        if self.overlay is None or not self.overlay.quiet:
+            self._still = None
+        elif self._still is None:
+            self._still = self.view
         scene = Scene(
-            view=self.frozen or self.view,
+            view=self.frozen or self._still or self.view,
             glyphs=self.glyphs,
             message=self.message,
             footer=footer(self.situation()),
             whole=self.whole,
             gpu=self.gpu,
+            monitor=self.monitor,
             frozen=self.frozen is not None,
             slow_link=self._painted < self._slow_until,
             live=self.port.live,
@@ -205,8 +223,7 @@ class InfertopApp(App[int], inherit_bindings=False):
                 self.overlay = None
             self.paint()
         else:
-            context = "live" if self.port.live else "replay"
-            action = bound(key, context)
+            action = bound(key, self.situation().context)
             if action is not None:
                 self.perform(action.id, DIGITS.index(key) + 1 if key in DIGITS else 0)
 
@@ -277,7 +294,7 @@ def _stage(view: View) -> tuple[int, str]:
     return (view.run.run, view.run.phase) if view.run is not None else (0, "")
 
 
-def show(port: SessionPort, *, choose: bool = False) -> int:
+def show(port: SessionPort, *, choose: bool = False, monitor: bool = False) -> int:
     """Run the screen on a session until it is left; returns the exit code. The session is closed, and the results are printed."""
     from .farewell import farewell
 
@@ -286,7 +303,7 @@ def show(port: SessionPort, *, choose: bool = False) -> int:
             "usage", "the screen needs a terminal", "infertop run MODEL prints results without one"
         )
 
-    app = InfertopApp(port, choose=choose)
+    app = InfertopApp(port, choose=choose, monitor=monitor)
     try:
         app.run(mouse=False)
     finally:

@@ -36,6 +36,8 @@ class Control:
 
     def situation(self, view: View) -> Situation:
         """What actions are judged by."""
+        if view.header is not None and view.header.monitor:
+            return Situation(view, self._port.live, monitor=True)
         base = self._base(view)
         if base is None or not base.backend or not self._port.live:
             return Situation(view, self._port.live, base)
@@ -156,6 +158,8 @@ class Control:
     def cancel(self, view: View) -> Message | None:
         """Give up what is being loaded, a proof or a sweep; what was measured before goes on."""
         if (job := going(view)) is not None:
+            if job.kind == "observer":
+                return self.unobserve(view)
             return self._send(view, "stop", None, f"cancelling the {job.kind}")
         return self._send(view, "cancel", None, "cancelling")
 
@@ -181,6 +185,21 @@ class Control:
         if not dry:
             self._asked = None
         self._background.do(lambda: self._port.sweep(configurations, dry=dry), sent)
+
+    def observe(self, answer: Callable[[str, str], None]) -> None:
+        """Begin to measure the observer effect; `answer` gets what the engine says to it: level and sentence."""
+
+        def sent(name: str | None, error: MeasureError | None) -> None:
+            if error is not None:
+                answer("error", f"{error.message}; {error.fix}")
+            elif name is not None:
+                self._expect(name, lambda event: answer(event.level, event.text))
+
+        self._background.do(self._port.observe, sent)
+
+    def unobserve(self, view: View) -> Message | None:
+        """Give the observer effect up; the run goes on."""
+        return self._send(view, "no-observe", None, "the observer effect is given up")
 
     def _expect(self, name: str, answer: Callable[[Event], None]) -> None:
         """The answer to this command is wanted; it may be there already."""

@@ -250,3 +250,20 @@ def _takes(task: Mapping[str, Any]) -> str:
     if not isinstance(found, int | float):
         return "not known"
     return f"about {found:.0f} s" if task.get("whole") else f"{found:.0f} s and loading"
+
+
+def observe(app: InfertopApp) -> None:
+    """Measure the observer effect on the present run, with this screen standing still."""
+    from .observed import ObserverDialog  # its statistics are of no use to a start
+
+    def cancel() -> None:
+        app.say(app.control.unobserve(app.view))
+
+    def answered(level: str, text: str) -> None:
+        if level != "info":
+            dialog.refused = text
+        app.paint()
+
+    dialog = ObserverDialog(lambda: app.view, cancel)
+    app.control.observe(answered)
+    app.open(dialog)

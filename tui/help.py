@@ -53,6 +53,23 @@ _MEANINGS = (
     ("–", "not known; its reason stands beside it. 0 is always a reading"),
 )
 
+_MONITOR_MEANINGS = (
+    (
+        "util",
+        "share of the time in which at least one kernel ran on the GPU: 100 % says nothing of how much of it was used",
+    ),
+    (
+        "SM, tensor, DRAM",
+        "share of the time in which those parts were active, from the GPU's own counters, where it has them",
+    ),
+    ("PCIe RX, TX", "what the GPU receives and sends, against what its link can carry"),
+    ("of it", "a process's share of the memory of the GPUs that it is on"),
+    ("CPU", "of a process in % of one core, so that eight busy threads are 800 %"),
+    ("waiting", "share of the last 10 s in which some task waited for a core"),
+    ("infertop", "what the engine behind this screen uses, in % of one core"),
+    ("–", "not known; its reason stands beside it. 0 is always a reading"),
+)
+
 
 def rows(situation: Situation, width: int) -> list[Row]:
     """The whole text of the help screen."""
@@ -70,7 +87,8 @@ def rows(situation: Situation, width: int) -> list[Row]:
             out.append(line)
         out.append(EMPTY)
     out.append((("What the numbers mean", "title"),))
-    for term, meaning in _MEANINGS:
+    watched = situation.view.header is not None and situation.view.header.monitor
+    for term, meaning in _MONITOR_MEANINGS if watched else _MEANINGS:
         for i, line_text in enumerate(wrap(meaning, max(20, width - 20))):
             out.append(((f"  {term if i == 0 else '':<17}", "key"), (line_text, "text")))
     return out

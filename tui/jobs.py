@@ -1,4 +1,4 @@
-"""What the engine does beside plain measuring, read off the session's events: a proof of the advice, or a sweep."""
+"""What the engine does beside plain measuring, read off the session's events: a proof of the advice, a sweep, or the observer effect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..sessions.records import Event
 from ..sessions.view import RunView, View
 
-KINDS = ("proof", "sweep")
+KINDS = ("proof", "sweep", "observer")
 
 SHOWN_NS = 60_000_000_000
 """For so long the outcome of a proof stands above what is measured again."""
@@ -15,7 +15,7 @@ SHOWN_NS = 60_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A proof or a sweep, as its newest event says. `left_s` is None where it is not known."""
+    """What is going on, as its newest event says. `left_s` is None where it is not known."""
 
     kind: str
     text: str
@@ -30,7 +30,7 @@ class Job:
 
 
 def going(view: View) -> Job | None:
-    """The proof or sweep that goes on now."""
+    """The proof, sweep or observation that goes on now."""
     event = _newest(view)
     if event is None or view.state != "live" or event.data.get("over"):
         return None

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SMALLEST = (60, 20)
-_FRAMED = (100, 32)  # from here on panels have frames and stand side by side
+READINGS = 7
+"""The most readings of one panel."""
+
+FRAMED = (100, 32)  # from here on panels have frames and stand side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Place:
 
 def plan(width: int, height: int, *, gpu: bool, replay: bool) -> list[Place]:
     """The places of all panels, without gaps or overlaps. The size must be at least SMALLEST."""
-    framed = width >= _FRAMED[0] and height >= _FRAMED[1]
+    framed = width >= FRAMED[0] and height >= FRAMED[1]
     places = [
         Place("header", 0, 0, width, 1),
         Place("backends", 0, 1, width, 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rich.cells import cell_len
 
@@ -24,9 +24,15 @@ class Overlay(Protocol):
 
     def paste(self, text: str) -> None: ...
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the screen keeps as still as it can as long as this is open."""
+
 
 class Pager:
     """A text that can be longer than the screen. `rows` makes it for a width."""
+
+    quiet = False
 
     def __init__(self, title: str, rows: Callable[[int], list[Row]], *, at_end: bool = False) -> None:
         self._title = title
@@ -104,6 +110,7 @@ class Picker:
     busy: str = ""
     lines: Sequence[str] = ()  # shown above the list, as many as there is room for
     _top: int = field(default=0, repr=False)
+    quiet: ClassVar[bool] = False
 
     def found(self) -> list[Choice]:
         """The choices that hold every word typed."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..sessions.records import Header
+from . import monitor_layout
 from .layout import SMALLEST, Place, plan
-from .panels import bars, hardware, host, log, overtime, percentiles, runs, stages
+from .panels import bars, hardware, host, log, machine, overtime, percentiles, processes, runs, stages
 from .panels.verdict import verdict
 from .render.cells import EMPTY, Row, box, fit, rule
 from .scene import Panel, Scene
@@ -21,6 +23,10 @@ _PANELS: dict[str, Panel] = {
     "host": host.PANEL,
     "no-gpu": hardware.NO_GPU,
     "events": log.PANEL,
+    "overview": machine.OVERVIEW,
+    "machine": machine.MACHINE,
+    "cores": machine.CORES,
+    "processes": processes.PANEL,
 }
 
 
@@ -29,8 +35,11 @@ def paint(scene: Scene, width: int, height: int) -> list[Row]:
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return too_small(width, height)
     header = scene.view.header
-    places = plan(
-        width, height, gpu=bool(header is not None and header.gpus), replay=scene.cursor is not None
+    count, replay = len(header.gpus) if header is not None else 0, scene.cursor is not None
+    places = (
+        monitor_layout.plan(width, height, gpus=count, cores=_cores(header), replay=replay)
+        if scene.monitor
+        else plan(width, height, gpu=count > 0, replay=replay)
     )
     lines: list[list[tuple[int, Row]]] = [[] for _ in range(height)]
     over: dict[int, Row] = {}
@@ -44,6 +53,10 @@ def paint(scene: Scene, width: int, height: int) -> list[Row]:
         over.get(y) or tuple(cell for _, row in sorted(parts, key=lambda part: part[0]) for cell in row)
         for y, parts in enumerate(lines)
     ]
+
+
+def _cores(header: Header | None) -> int:
+    return (host.core_count(header.host) or 1) if header is not None else 1
 
 
 def _draw(scene: Scene, place: Place) -> list[Row]:
@@ -75,6 +88,8 @@ def _bare(scene: Scene, place: Place) -> list[Row]:
         return [bars.backends(scene, width)]
     if place.panel == "verdict":
         return verdict(scene, width)
+    if place.panel == "notice":
+        return [machine.notice(scene, width)]
     if place.panel == "timeline":
         return [bars.timeline(scene, width)]
     if place.panel == "ticker":

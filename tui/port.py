@@ -84,6 +84,9 @@ class SessionPort(Protocol):
     def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
         """Have them measured one after another, or with `dry` be told how long that takes, by the event of the id returned."""
 
+    def observe(self) -> str:
+        """Have the observer effect on the present run measured; how far that is stands in the session's events."""
+
     def models(self) -> Sequence[ModelChoice]:
         """What the chooser offers. Called off the event loop: it may look at the disk."""
 

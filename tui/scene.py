@@ -46,6 +46,7 @@ class Scene:
     cursor: Cursor | None = None
     failure: Message | None = None  # the session could not be read
     awaited: Configuration | None = None  # what was asked for, until there is a run
+    monitor: bool = False  # nothing is measured: the machine alone is shown
     gpu: str = ""  # the prefix of the GPU that was asked for, as "gpu1"; empty: the run's
     scales: Mapping[str, Scale] = field(default_factory=dict)  # by the name of the axis
 

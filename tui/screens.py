@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .app import InfertopApp
 
 
-ASKING = ("model", "requests", "dims", "record", "sweep")
+ASKING = ("model", "requests", "dims", "record", "sweep", "observer")
 """Actions of measuring that ask first."""
 
 
@@ -69,6 +69,8 @@ def perform(app: InfertopApp, name: str) -> None:
         app.open(dialogs.ask_recording(app))
     elif name == "sweep":
         dialogs.choose_sweep(app)
+    elif name == "observer":
+        dialogs.observe(app)
     elif name == "compare":
         dialogs.choose_run(app)
     elif name == "gpu":

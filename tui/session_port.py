@@ -138,6 +138,9 @@ class LivePort(_Choices):
     def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
         return self._answering().sweep(configurations, dry=dry)
 
+    def observe(self) -> str:
+        return self._answering().observe()
+
     def _answering(self) -> Client:
         """The connection, once the engine has started. Raises MeasureError where it did not."""
         self._ready.wait(START_S)
@@ -178,6 +181,9 @@ class ReplayPort(_Choices):
         raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
 
     def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
+        raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
+
+    def observe(self) -> str:
         raise MeasureError("usage", "a recording cannot be commanded", "infertop MODEL measures")
 
     def close(self, *, leave: bool) -> None:

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 def run_live(settings: EngineSettings) -> int:
-    """Start an engine and watch it; without a task in the settings the model chooser comes first. Returns the exit code."""
+    """Start an engine and watch it; without a task in the settings the model chooser comes first, unless nothing is to be measured.
+    Returns the exit code."""
 
     def port() -> SessionPort:
         from .session_port import LivePort
 
         return LivePort(settings)
 
-    return _show(port, choose=settings.task is None)
+    choose = settings.task is None and not settings.monitor
+    return _show(port, choose=choose, monitor=settings.monitor)
 
 
 def run_attached(found: Found) -> int:
@@ -46,7 +48,7 @@ def run_replay(found: Found) -> int:
     return _show(port)
 
 
-def _show(make: Callable[[], SessionPort], *, choose: bool = False) -> int:
+def _show(make: Callable[[], SessionPort], *, choose: bool = False, monitor: bool = False) -> int:
     port = make()
     from .theme import color_depth
 
@@ -59,4 +61,4 @@ def _show(make: Callable[[], SessionPort], *, choose: bool = False) -> int:
     # The command line has looked for no garbage until now. What was imported stays: later looks leave it out.
     gc.freeze()
     gc.enable()
-    return show(port, choose=choose)
+    return show(port, choose=choose, monitor=monitor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from .render.cells import EMPTY, Glyphs, Row, box, clean, length, wrap
 
@@ -37,6 +38,7 @@ class Toggles:
     problem: str = ""
     _row: int = field(default=0, repr=False)
     _column: int = field(default=0, repr=False)
+    quiet: ClassVar[bool] = False
 
     def chosen(self) -> Chosen:
         """The values that are on."""

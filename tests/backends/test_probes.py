@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -39,6 +40,26 @@ spec.loader.exec_module(module)
         timeout=60,
     )
     return {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
+
+
+def test_whether_anything_is_usable_is_known_without_a_look_at_the_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def untouched() -> None:
+        raise AssertionError("the driver was asked")
+
+    monkeypatch.setattr(cuda, "load", untouched)
+    assert probes.any_usable(), "onnxruntime and torch are installed here"
+
+
+def test_a_base_installation_has_nothing_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    hidden = ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in hidden else found(name))
+    monkeypatch.setattr(
+        probes, "all_backends", lambda: [i for i in registry.all_backends() if i.name in probes._PROBES]
+    )
+    assert not probes.any_usable()
 
 
 def test_what_is_installed_is_usable_and_nothing_is_imported_to_know_it() -> None:

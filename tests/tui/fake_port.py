@@ -37,6 +37,7 @@ class FakePort:
         self.view = view or synthetic.view()
         self.sent: list[tuple[Verb, Configuration | None]] = []
         self.swept: list[tuple[tuple[Configuration, ...], bool]] = []
+        self.observed = 0
         self.closed = False
         self.failure: MeasureError | None = None
         self._moving = moving
@@ -60,6 +61,10 @@ class FakePort:
     def sweep(self, configurations: Sequence[Configuration], *, dry: bool) -> str:
         self.swept.append((tuple(configurations), dry))
         return f"sweep-{len(self.swept)}"
+
+    def observe(self) -> str:
+        self.observed += 1
+        return f"observe-{self.observed}"
 
     def models(self) -> Sequence[ModelChoice]:
         return MODELS

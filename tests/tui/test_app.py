@@ -580,7 +580,7 @@ async def test_a_recording_takes_no_commands() -> None:
 
 
 def test_every_key_means_one_thing_in_its_context() -> None:
-    for context in actions.BOTH:
+    for context in actions.CONTEXTS:
         keys = [key for action in ACTIONS if context in action.contexts for key in action.keys]
         assert len(keys) == len(set(keys)), context
     assert len({a.id for a in ACTIONS}) == len(ACTIONS)

@@ -18,7 +18,9 @@ def header(scene: Scene, width: int) -> Row:
     name: Row = ((" infertop ", "head-one"), (" ", "head"))
     run = view.run
     configuration = run.configuration if run is not None else scene.awaited
-    if configuration is None:
+    if scene.monitor:
+        name = (*name, ("monitor", "head-strong"))
+    elif configuration is None:
         name = (*name, ("no model", "head-dim"))
     else:
         parts = facts(configuration)
@@ -40,7 +42,8 @@ def _machine(scene: Scene) -> str:
         return ""
     if header.gpus:
         names = [clean(str(gpu.get("name", "GPU"))).removeprefix("NVIDIA ") for gpu in header.gpus]
-        name = names[0] if len(names) == 1 else f"{len(names)} × {names[0]}"
+        counted = ((name, names.count(name)) for name in dict.fromkeys(names))
+        name = " + ".join(name if count == 1 else f"{count} × {name}" for name, count in counted)
         return f"{name}  drv {clean(header.driver)}" if header.driver else name
     cores = core_count(header.host)
     host = clean(str(header.host.get("hostname", "")))

@@ -111,7 +111,7 @@ def _message(message: Message, width: int) -> list[Row]:
 
 def _going(scene: Scene, job: Job, run: RunView | None, width: int) -> list[Row]:
     """How far a proof or a sweep is, and what it does just now."""
-    word = "PROVING" if job.kind == "proof" else "SWEEP"
+    word = {"proof": "PROVING", "sweep": "SWEEP"}.get(job.kind, "OBSERVER")
     text = job.text.removeprefix("proving ")
     right: Row = ((f"{job.done} of {job.total} ", "strong"),) if job.total else EMPTY
     if job.kind == "sweep":
