@@ -35,6 +35,7 @@ class AttachedScreen:
         self.bytes = 0
         """What it has drawn so far."""
         self._tail = b""
+        self._on = True
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         dropped = ("COLUMNS", "LINES", "NO_COLOR")
@@ -77,6 +78,9 @@ class AttachedScreen:
 
     def switch(self, on: bool) -> None:
         """Let it go on, or suspend it as ctrl+z does: it gives the terminal back and stops; when it goes on it draws everything anew."""
+        if on == self._on:
+            return  # a second signal would wait, and undo the next switch
+        self._on = on
         if not self.ended:
             self._process.send_signal(signal.SIGCONT if on else signal.SIGTSTP)
 

@@ -228,8 +228,10 @@ def test_the_screen_stops_and_goes_on_and_leaves_nothing(tmp_path: Path, here: C
     screen = AttachedScreen(engine.place.name, str(tmp_path))
     try:
         until(lambda: screen.painted)
+        screen.switch(True)
         screen.switch(False)
         until(lambda: not screen.is_on())
+        screen.switch(False)
         before = screen.bytes
         viewer.until(lambda r: isinstance(r, Tick))
         viewer.until(lambda r: isinstance(r, Tick))
