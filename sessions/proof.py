@@ -12,6 +12,7 @@ from typing import Any
 
 from ..backends.configuration import Configuration
 from ..telemetry.statistics import repeat_interval
+from ..telemetry.verdict_advice import remedy_name
 from .diagnosis import remedy, rounded
 from .plan import Task
 from .results import Result
@@ -139,7 +140,7 @@ def sentence(outcome: Mapping[str, Any]) -> str:
     """`pinned helps: −1.08 ms (−30.0 %, 95 % −31.0 to −29.0 %) over 4 pairs; predicted was about −1.1 ms`."""
     if not outcome["action"]:
         return f"nothing to prove: {outcome['error']}"
-    name = f"batch {outcome['value']}" if outcome["action"] == "batch-up" else str(outcome["value"])
+    name = remedy_name(outcome["action"], outcome["value"])
     if outcome["change_share"] is None:
         return f"{name}: nothing is proven: {outcome['error'] or 'too few blocks'}"
     low, high = outcome["change_share_ci95"]

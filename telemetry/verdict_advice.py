@@ -124,6 +124,15 @@ def _words(text: str) -> Advice:
     return Advice("", None, None, text)
 
 
+def remedy_name(action: str, value: str | int) -> str:
+    """What a remedy leads to: `pinned`, `batch 64`, `8 threads`."""
+    if action == "batch-up":
+        return f"batch {value}"
+    if action == "threads":
+        return f"{value} thread{'' if str(value) == '1' else 's'}"
+    return str(value)
+
+
 def _remedy(
     window: Window,
     action: str,
@@ -137,13 +146,7 @@ def _remedy(
 ) -> Advice:
     """With the prediction in the words: `pinned: about −1.1 ms, 31 %`."""
     whole = window.service / (window.choice.batch or 1) if per == "sample" else window.service
-    name = (
-        f"batch {value}"
-        if action == "batch-up"
-        else f"{value} threads"
-        if action == "threads"
-        else str(value)
-    )
+    name = remedy_name(action, value)
     unit = " a sample" if per == "sample" else ""
     if gain is None:
         return Advice(action, value, choice, f"{name}: what it gains cannot be told before", per=per)
@@ -275,5 +278,5 @@ def _threads(window: Window) -> Iterator[Advice]:
             "threads",
             fewer,
             replace(window.choice, threads=fewer),
-            f"{fewer} threads do the same, and leave cores free",
+            f"{remedy_name('threads', fewer)}: the same, and cores stay free",
         )

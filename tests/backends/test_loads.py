@@ -22,6 +22,8 @@ from infertop.backends.schedule import Schedule
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugin"))
 from infertop_simulated import Asynchronous  # type: ignore[import-not-found]
 
+del sys.path[0]  # or its backends would be offered in every other test
+
 MS = 1_000_000
 SECOND = 1_000_000_000
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...sessions.records import Verdict
 from ...sessions.view import RunView, View
+from ...telemetry.verdict_advice import remedy_name
 from ..render.cells import EMPTY, Row, clean, fit, length, spread
 from ..render.numbers import count, number
 from ..scene import Scene
@@ -115,8 +116,7 @@ def _gain(measured: Mapping[str, Any], which: str) -> str:
 
 def name_of(advice: Mapping[str, Any]) -> str:
     """What an advice leads to: `pinned`, `batch 64`, `8 threads`."""
-    action, value = advice.get("action"), clean(str(advice.get("value")))
-    return {"batch-up": f"batch {value}", "threads": f"{value} threads"}.get(str(action), value)
+    return remedy_name(str(advice.get("action")), clean(str(advice.get("value"))))
 
 
 def key_of(scene: Scene, found: Verdict) -> str:
