@@ -5,9 +5,20 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import msgspec
 import numpy as np
 from infertop.backends.configuration import Configuration
-from infertop.sessions.records import Clock, Event, Evidence, Fault, Header, Metric, Verdict
+from infertop.sessions.records import (
+    Clock,
+    Event,
+    Evidence,
+    Fault,
+    Header,
+    Metric,
+    Process,
+    Processes,
+    Verdict,
+)
 from infertop.sessions.view import (
     HEAT_BUCKETS,
     HEAT_LOWEST,
@@ -328,6 +339,29 @@ def switched(gpu: bool = False) -> View:
         before=before,
         runs=(before,),
         history=history(table=table, change_at=50),
+    )
+
+
+def monitored(gpu: bool = True) -> View:
+    """A session that measures nothing: a GPU that two others work on, and what the host is busy with."""
+    base = view(gpu)
+    assert base.header is not None
+    listed = [
+        Process(40_112, "python train.py", {"gpu0": 61_300_000_000}, 103.0, 4_100_000_000),
+        Process(40_377, "tritonserver", {"gpu0": 2_470_000_000}, 12.0, 1_900_000_000),
+        Process(4711, "python -m infertop", {"gpu0": None} if gpu else {}, 0.9, 92_000_000, own=True),
+        Process(2214, "node_exporter", {}, 0.4, 31_000_000),
+    ]
+    unknown = {"gpu0": "this container does not see the host's other processes"} if gpu else {}
+    return dataclasses.replace(
+        base,
+        header=msgspec.structs.replace(base.header, monitor=True, recording=False),
+        run=None,
+        runs=(),
+        backends=(),
+        calls={},
+        events=EVENTS[:1],
+        processes=Processes(t=90 * S, processes=listed if gpu else listed[2:], unknown=unknown, count=231),
     )
 
 

@@ -71,6 +71,8 @@ STATES: dict[str, Callable[[], View]] = {
     "lost": lambda: _changed(state="lost"),
     "ended": lambda: _changed(state="ended"),
     "unrecorded": _unrecorded,
+    "monitor": synthetic.monitored,
+    "monitor-no-gpu": lambda: synthetic.monitored(gpu=False),
     "nothing": nothing,
 }
 """State → its picture. `replay` and `too-small` are beside them."""
