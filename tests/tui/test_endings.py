@@ -95,7 +95,7 @@ async def test_what_was_asked_for_is_starting_until_the_engine_speaks() -> None:
             assert "m chooses" not in shown.text
         await shown.press("p")
         assert "the backend is not chosen yet" in shown.text
-        await shown.press("w")  # any key takes the message away
+        await shown.press("ctrl+l")  # any key takes the message away
         port.view = synthetic.view()
         await shown.until(lambda: "MEASURING" in shown.text)
 
