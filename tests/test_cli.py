@@ -420,7 +420,7 @@ class Screen:
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     found = Screen()
-    monkeypatch.setattr(cli, "_needs_terminal", lambda instead: None)
+    monkeypatch.setattr("infertop.cli.screen.needs_terminal", lambda instead: None)
     monkeypatch.setattr("infertop.tui.start.run_live", found)
     return found
 
