@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ..backends.errors import MeasureError
-from . import gates, output, results
+from . import documents, gates, output
 from .lines import sentence
 from .plan import Plan
 from .units import UNKNOWN
@@ -21,7 +21,7 @@ _NAMED = ("backend", "device", "precision", "data_path", "load")
 
 
 def deliver(
-    measured: results.Measured,
+    measured: documents.Measured,
     plan: Plan,
     conditions: Sequence[gates.Gate],
     targets: Mapping[str, str | None],
@@ -33,7 +33,7 @@ def deliver(
 
     Raises MeasureError where a gate matches nothing or a file cannot be written, when all else is done.
     """
-    document = results.document(measured, plan)
+    document = documents.document(measured, plan)
     problems: list[MeasureError] = []
     judgements: list[gates.Judgement] = []
     if measured.interrupted is None:
@@ -80,7 +80,7 @@ def refuse(
     error: MeasureError, model: str, backend: str | None, targets: Mapping[str, str | None], say: Say
 ) -> None:
     """The documents that were asked for, of a command that failed before an engine began; the error itself is for the caller to say."""
-    document = results.refused(error, model, backend)
+    document = documents.refused(error, model, backend)
     (result,) = document["results"]
     shown = {
         **document,

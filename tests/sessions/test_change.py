@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from infertop.backends.configuration import Configuration
 from infertop.sessions import change, output
+from infertop.sessions.documents import document
 from infertop.sessions.gates import scope_of
 from infertop.sessions.plan import Plan, make_tasks
-from infertop.sessions.results import blank_result, document
+from infertop.sessions.results import blank_result
 from infertop.tests.sessions import kit
 
 

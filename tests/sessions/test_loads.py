@@ -11,9 +11,10 @@ import pytest
 from infertop.backends.configuration import Configuration
 from infertop.sessions import load_words, output
 from infertop.sessions.backlog import Backlog
+from infertop.sessions.merging import merge
 from infertop.sessions.plan import Task
 from infertop.sessions.records import AnyRecord, Event, Run, Tick
-from infertop.sessions.results import blank_result, merge
+from infertop.sessions.results import blank_result
 from infertop.sessions.session import Session
 from infertop.sessions.view import RunView
 from infertop.telemetry.histogram import Histogram

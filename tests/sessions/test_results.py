@@ -12,9 +12,11 @@ from infertop import __version__
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
 from infertop.sessions import gap, output
+from infertop.sessions.documents import document
+from infertop.sessions.merging import merge
 from infertop.sessions.plan import Choice, Plan, combine, make_tasks
 from infertop.sessions.records import FORMAT, Clock, Header
-from infertop.sessions.results import LATENCY, QUANTILES, blank_result, document, merge
+from infertop.sessions.results import LATENCY, QUANTILES, blank_result
 from infertop.telemetry.histogram import Histogram
 
 FIELDS = {
