@@ -19,7 +19,6 @@ from .screen import LIVE
 
 USAGE, INTERNAL, NOT_MEASURED, BROKEN_PIPE = 2, 70, 3, 141
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Numbers of an OSError by which a disk or a device says that it takes no more: no bug of ours."""
 

@@ -66,12 +66,10 @@ WORDS = [
     ),
 ]  # fmt: skip
 
-
 BUILDING = [
     _option("--build-only", is_flag=True, help="Build the TensorRT engine, keep it in the cache, and stop: no GPU needed with tensorrt-rtx."),
     _option("--target", metavar="sm_NN", help="With --build-only: the GPU to build for, as sm_89. [default: the one that is here]"),
 ]  # fmt: skip
-
 
 RECORDING = [
     _option("--record/--no-record", default=True, help="Keep the session. [default: yes; with --monitor no]"),

@@ -18,7 +18,6 @@ from .options import RECORDING, WORDS, given, options, typed_words
 LIVE = "[MODEL]"
 """Name of the command that opens the screen; nobody types it."""
 
-
 P = ParamSpec("P")
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from ..backends.errors import MeasureError
-from . import documents, gates, output
+from . import csv_rows, documents, gates, output, result_lines, tables
 from .lines import sentence
 from .plan import Plan
 from .units import UNKNOWN
@@ -45,21 +45,25 @@ def deliver(
     kept = f"{measured.session} holds the results" if measured.header.recording else LOST
     forms: Forms = {
         "json": lambda: output.as_json(document),
-        "markdown": lambda: output.as_markdown(document, judgements),
-        "csv": lambda: output.as_csv(document),
+        "markdown": lambda: tables.as_markdown(document, judgements),
+        "csv": lambda: csv_rows.as_csv(document),
     }
     problems += _files(targets, forms, kept)
     for result in document["results"]:
         if result["error"]:
-            say("\n".join([output.error_line(result, document["results"]), *output.detail_lines(result)]))
+            say(
+                "\n".join(
+                    [result_lines.error_line(result, document["results"]), *result_lines.detail_lines(result)]
+                )
+            )
     to_stdout = _to_stdout(targets)
     if to_stdout is not None:
         for judgement in judgements:
-            say(f"gate {output.gate_line(judgement)}")
+            say(f"gate {result_lines.gate_line(judgement)}")
         _documents_are_utf8()
     try:
         output.write_out(
-            output.as_text(document, judgements) if to_stdout is None else forms[to_stdout](), kept
+            tables.as_text(document, judgements) if to_stdout is None else forms[to_stdout](), kept
         )
     except MeasureError as error:
         problems.append(error)
@@ -90,8 +94,8 @@ def refuse(
     }
     forms: Forms = {
         "json": lambda: output.as_json(document),
-        "markdown": lambda: output.as_markdown(shown),
-        "csv": lambda: output.as_csv(shown),
+        "markdown": lambda: tables.as_markdown(shown),
+        "csv": lambda: csv_rows.as_csv(shown),
     }
     problems = _files(targets, forms, "")
     to_stdout = _to_stdout(targets)

@@ -1,13 +1,15 @@
-"""What stands below the table of `run`, a line each: the stages of a result and the gap between them, what was set, what the runtime did."""
+"""What is said of a result beside its numbers, a line each: its stages, what was set, what the runtime did, verdicts, errors and gates."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import runtime_words, texts, units
+from . import load_words, proof, runtime_words, texts, units
 from .gap import SUM, explained
-from .results import Result
+from .gates import Judgement, scope_of
+from .lines import sentence
+from .results import Result, several_models
 from .units import milliseconds
 
 NOTHING = 0.001
@@ -15,6 +17,9 @@ NOTHING = 0.001
 
 COSTS = 0.01
 """Of the service latency: from here on it is said that the instrumented requests take longer than the others."""
+
+DETAIL_LINES = 12
+"""Of the end of a runtime's output or a traceback; the whole is in the JSON document and in the log."""
 
 
 def means(result: Result) -> dict[str, float]:
@@ -57,6 +62,73 @@ def lines(result: Result) -> list[str]:
         found.append(f"set: {', '.join(chosen)}")
     found += runtime_words.did(result.get("runtime") or {})
     return [texts.line(line) for line in found if line]
+
+
+def _disagreement(result: Result) -> str:
+    """Why outputs differ, or could not be compared; empty where they agree."""
+    found = result["agreement"] or {}
+    if not found.get("reason"):
+        return ""
+    name = (
+        f"outputs differ from {found['reference']}: "
+        if found.get("within_band") is False
+        else "outputs not compared: "
+    )
+    return texts.line(name + found["reason"])
+
+
+def notes(result: Result) -> list[str]:
+    """What stands below the table of one result beside its stability and verdict."""
+    differs = _disagreement(result)
+    return [*load_words.notes(result), *([differs] if differs else ()), *lines(result)]
+
+
+def verdict_lines(result: Result, scope: str) -> list[str]:
+    """What holds a configuration back, for how much of the time, what to do, and what a proof of that gave."""
+    lines = _named(result, scope) if result.get("verdicts") else []
+    if result.get("proof"):
+        lines.append(f"{scope}: proof: {texts.line(proof.sentence(result['proof']))}")
+    return lines
+
+
+def _named(result: Result, scope: str) -> list[str]:
+    first = result["verdicts"][0]
+    share = (
+        ""
+        if first["kind"] == "mixed" or first["share"] > 0.995
+        else f" ({100 * first['share']:.0f} % of the time)"
+    )
+    given = first["advice"] or {}
+    advice = ", ".join(str(part) for part in (given.get("text"), given.get("assumed")) if part)
+    return [
+        f"{scope}: {first['kind']}{share}: {texts.line(first['text'])}"
+        + (f" → {texts.line(advice)}" if advice else "")
+    ]
+
+
+def error_line(result: Result, among: Sequence[Result] = ()) -> str:
+    """`onnxruntime-cpu: message; fix` of a result that has an error; where the backend has other results too, by what tells it from them."""
+    error = result["error"]
+    message = error["message"]
+    if sum(other["backend"] == result["backend"] for other in among) > 1:
+        return sentence(f"{scope_of(result, among)}: {message}", error["fix"])
+    named = message if message.startswith(result["backend"]) else f"{result['backend']}: {message}"
+    return sentence(f"{result['model']}: {named}" if several_models(among) else named, error["fix"])
+
+
+def detail_lines(result: Result) -> list[str]:
+    """The end of the runtime's own words, set off from ours."""
+    lines = texts.block(result["error"].get("detail", "")).rstrip().splitlines()
+    return [f"  | {line}" for line in lines[-DETAIL_LINES:]]
+
+
+def gate_line(judgement: Judgement) -> str:
+    """`passed: p99<5ms (onnxruntime-cpu/fp32/1: 3.1, [3.0, 3.2])`."""
+    value = units.significant(judgement.value, 4)
+    if judgement.interval is not None:
+        value += f", [{', '.join(units.significant(bound, 4) for bound in judgement.interval)}]"
+    reason = f"; {judgement.reason}" if judgement.reason else ""
+    return texts.line(f"{judgement.outcome}: {judgement.expr} ({judgement.scope}: {value}{reason})")
 
 
 def as_row(result: Result) -> dict[str, Any]:

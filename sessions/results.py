@@ -16,27 +16,20 @@ from . import units
 
 Result = dict[str, Any]
 
-
 Interval = list[float | None]
-
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 """The quantiles of the service latency, by their name in `latency_ms`."""
 
-
 MEAN = "mean"
 """Its interval stands beside the quantiles'."""
-
 
 USUAL = {"data_path": "pageable", "load": "closed:1"}
 """What nobody needs to be told."""
 
-
 LATENCY = ("mean", *QUANTILES, "max")
 
-
 COLD_START = ("import", "export", "load", "build", "first")
-
 
 SETTINGS = (
     "backend_options", "compile_mode", "threads", "cpu_affinity", "seed", "gc", "inputs", "input_shapes", "weights", "slo_ms",

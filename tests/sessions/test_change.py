@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from infertop.backends.configuration import Configuration
-from infertop.sessions import change, output
+from infertop.sessions import change, tables
 from infertop.sessions.documents import document
 from infertop.sessions.gates import scope_of
 from infertop.sessions.plan import Plan, make_tasks
@@ -89,8 +89,8 @@ def test_only_versions_that_differ_are_told() -> None:
     ]
     assert change.lines([old], scope_of) == []
     document = {"results": change.compared([old, new]), "session": "s", "infertop": "0"}
-    assert found[0] in output.as_text(document)
-    assert "onnxruntime 1.20.1, coloredlogs 15" in output.as_markdown(document)
+    assert found[0] in tables.as_text(document)
+    assert "onnxruntime 1.20.1, coloredlogs 15" in tables.as_markdown(document)
 
 
 def test_two_environments_in_one_interleaved_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration
-from infertop.sessions import load_words, output
+from infertop.sessions import csv_rows, load_words, tables
 from infertop.sessions.backlog import Backlog
 from infertop.sessions.merging import merge
 from infertop.sessions.plan import Task
@@ -75,10 +75,10 @@ def test_a_stall_is_felt_by_all_who_arrived_meanwhile(tmp_path: Path) -> None:
     assert view.response.max == total.max
     assert view.unbounded is None
     assert view.backlog is not None
-    text = output.as_text({"results": [result]})
+    text = tables.as_text({"results": [result]})
     assert "response p99 ms" in text
     assert "open:800/s" in text
-    assert output.as_csv({"results": [result]}).splitlines()[0].count("response_p99_low_ms") == 1
+    assert csv_rows.as_csv({"results": [result]}).splitlines()[0].count("response_p99_low_ms") == 1
 
 
 def test_a_backlog_that_grows_without_end_has_no_percentiles(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_backlog_that_grows_without_end_has_no_percentiles(tmp_path: Path) -> 
     assert len(said) == 1
     assert said[0].level == "warn"
     assert [r.unbounded for r in records if isinstance(r, Run) and r.unbounded] == [said[0].text]
-    text = output.as_text({"results": [result]})
+    text = tables.as_text({"results": [result]})
     assert "unbounded" in text.splitlines()[1]
     assert loop["unbounded"] in text
 
@@ -131,7 +131,7 @@ def test_requests_in_flight_wait_for_each_other(tmp_path: Path, load: str) -> No
     assert result["latency_ms"]["p50"] >= 7.9
     assert result["open_loop"] is None
     assert view.response is None
-    assert "latency at depth 4" in output.as_text({"results": [result]})
+    assert "latency at depth 4" in tables.as_text({"results": [result]})
 
 
 def follow(delays_ms: list[float], rate: float = 100.0) -> Backlog:

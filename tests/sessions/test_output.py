@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
-from infertop.sessions import gap, output
+from infertop.sessions import csv_rows, gap, output, tables
 from infertop.sessions.gates import Judgement
 from infertop.sessions.results import blank_result
 
@@ -59,24 +59,24 @@ FAILED = result("torch-eager", status="failed", error={"kind": "x", "message": "
 
 
 def test_the_table_fits_80_columns_and_aligns_numbers() -> None:
-    assert output.as_text(document(result(), FAILED)) == (
+    assert tables.as_text(document(result(), FAILED)) == (
         "configuration           p50 ms  p99 ms  p99.9 ms  samples/s       n  stability  status\n"
         "onnxruntime-cpu/fp32/8    3.40    4.12    ≥ 6.90      2 346  12 345  A          ok\n"
         "torch-eager/fp32/8           –       –         –          –       0  –          failed\n"
     )
-    assert all(len(line) <= 80 for line in output.as_text(document(result())).splitlines())
+    assert all(len(line) <= 80 for line in tables.as_text(document(result())).splitlines())
 
 
 def test_what_tells_rows_apart_has_a_column() -> None:
-    plain = output.as_markdown(document(result()))
+    plain = tables.as_markdown(document(result()))
     assert not any(word in plain for word in ("dims", "data path", "load", "status"))
-    varied = output.as_markdown(document(result(dims={"seq": 64}, data_path="pinned", load="closed:2")))
+    varied = tables.as_markdown(document(result(dims={"seq": 64}, data_path="pinned", load="closed:2")))
     assert all(word in varied for word in ("dims", "seq=64", "data path", "pinned", "closed:2"))
 
 
 def test_too_few_requests_are_marked() -> None:
     few = result(latency_ci95_ms={"p50": [3.0, 4.0], "p99": [None, None]})
-    row = output.as_text(document(few)).splitlines()[1]
+    row = tables.as_text(document(few)).splitlines()[1]
     assert "3.40" in row
     assert "≈ 4.12" in row
     assert "≈ 7.50" in row
@@ -85,7 +85,7 @@ def test_too_few_requests_are_marked() -> None:
 def test_reasons_and_gates_stand_below_the_table() -> None:
     lowered = result(stability="B", stability_reasons=["spread 12 %", "3 of 4 cores"])
     judgement = Judgement("p99<4ms", "onnxruntime-cpu/fp32/8", "failed", 4.123, (4.0, None), "why")
-    lines = output.as_text(document(lowered), [judgement]).splitlines()
+    lines = tables.as_text(document(lowered), [judgement]).splitlines()
     assert lines[2] == "onnxruntime-cpu/fp32/8: stability B: spread 12 %; 3 of 4 cores"
     assert lines[3] == "gate failed: p99<4ms (onnxruntime-cpu/fp32/8: 4.123, [4.000, –]; why)"
 
@@ -100,7 +100,7 @@ def swept() -> list[dict[str, Any]]:
 
 
 def test_a_sweep_shows_agreement_energy_and_the_front() -> None:
-    assert output.as_text(document(*swept())) == (
+    assert tables.as_text(document(*swept())) == (
         "configuration            p50 ms  p99 ms  samples/s       n  outputs  mJ/sample  stability  Pareto\n"
         "onnxruntime-cuda/fp32/8    3.40    4.12      2 346  12 345  agrees        12.3  A          *\n"
         "torch-compile/fp32/8       3.40    4.12      2 346  12 345  differs          –  A\n"
@@ -108,25 +108,25 @@ def test_a_sweep_shows_agreement_energy_and_the_front() -> None:
         "* on the Pareto front: nothing else here of this model and size has a lower p50 and more samples/s\n"
         "torch-compile/fp32/8: outputs differ from onnxruntime-cpu: the error is 0.5\n"
     )
-    rows = list(csv.DictReader(io.StringIO(output.as_csv(document(*swept())))))
+    rows = list(csv.DictReader(io.StringIO(csv_rows.as_csv(document(*swept())))))
     assert [r["pareto"] for r in rows] == ["True", "False", "False"]
     assert [r["agreement_within_band"] for r in rows] == ["True", "False", ""]
-    assert "| Pareto |" in output.as_markdown(document(*swept()))
+    assert "| Pareto |" in tables.as_markdown(document(*swept()))
 
 
 def test_results_of_several_models_are_named_with_them() -> None:
     failed = FAILED | {"model": "resnet18"}
     lowered = result(stability="B", stability_reasons=["spread 12 %"])
-    text = output.as_text(document(lowered, failed))
+    text = tables.as_text(document(lowered, failed))
     assert text.startswith("model     configuration")
     assert "\nsmallcnn onnxruntime-cpu/fp32/8: stability B: spread 12 %\n" in text
-    markdown = output.as_markdown(document(lowered, failed))
+    markdown = tables.as_markdown(document(lowered, failed))
     assert markdown.startswith("### smallcnn, resnet18\n")
     assert "- resnet18: torch-eager: it" in markdown
 
 
 def test_csv_has_a_row_a_result_and_no_word_for_unknown() -> None:
-    rows = list(csv.DictReader(io.StringIO(output.as_csv(document(result(), FAILED)))))
+    rows = list(csv.DictReader(io.StringIO(csv_rows.as_csv(document(result(), FAILED)))))
     assert [r["backend"] for r in rows] == ["onnxruntime-cpu", "torch-eager"]
     first, second = rows
     assert (first["p50_ms"], first["p50_low_ms"], first["p50_high_ms"]) == ("3.4", "3.39", "3.41")
@@ -137,7 +137,7 @@ def test_csv_has_a_row_a_result_and_no_word_for_unknown() -> None:
 
 
 def test_markdown_escapes_what_models_say() -> None:
-    text = output.as_markdown(document(result(), FAILED), [Judgement("p99<4ms", "a/b", "passed", 1.0, None)])
+    text = tables.as_markdown(document(result(), FAILED), [Judgement("p99<4ms", "a/b", "passed", 1.0, None)])
     table = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.replace("\\|", "").count("|") for line in table}) == 1, "every row has the same columns"
     assert "3.40 \\[3.39, 3.41\\]" in text
@@ -210,18 +210,18 @@ def test_a_split_that_costs_time_itself_is_said() -> None:
         "interval": [0.08, 0.1],
         "marked": True,
     }
-    text = output.as_text(document(result(control=control)))
+    text = tables.as_text(document(result(control=control)))
     assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in text
-    unmarked = output.as_text(document(result(control={**control, "marked": False})))
+    unmarked = tables.as_text(document(result(control={**control, "marked": False})))
     assert "plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in unmarked
     assert "≈" not in unmarked
 
 
 def test_a_language_model_has_its_tokens_beside_its_samples() -> None:
-    text = output.as_text(document(result(tokens_per_s=51_200.0)))
+    text = tables.as_text(document(result(tokens_per_s=51_200.0)))
     assert "tokens/s" in text
     assert "51 200" in text
-    assert "tokens/s" not in output.as_text(document(result()))
+    assert "tokens/s" not in tables.as_text(document(result()))
 
 
 TIMED = {
@@ -241,7 +241,7 @@ def on_gpu(**fields: Any) -> dict[str, Any]:
 
 def test_stages_and_a_notable_gap_have_their_lines() -> None:
     instrumented = {"apart": True, "n": 204, "cost_ms": 0.1}
-    lines = output.as_text(document(on_gpu(instrumented=instrumented))).splitlines()
+    lines = tables.as_text(document(on_gpu(instrumented=instrumented))).splitlines()
     scope = "torch-eager/fp32/8: "
     assert lines[2] == (
         scope
@@ -258,18 +258,18 @@ def test_stages_and_a_notable_gap_have_their_lines() -> None:
     assert lines[6].startswith(scope + "trtexec calls h2d + compute + d2h its latency: 7.46 of these 8.06 ms")
     small = on_gpu()
     small["gap"] = gap.of_result({**small, "stages_ms": {**TIMED, "gap": {"mean": 0.05, "p50": 0.05}}}, {})
-    assert "outside the stages" not in output.as_text(document(small)), (
+    assert "outside the stages" not in tables.as_text(document(small)), (
         "seven thousandths of it are nothing to explain"
     )
 
 
 def test_markdown_and_csv_have_the_stages_too() -> None:
-    markdown = output.as_markdown(document(on_gpu(), result()))
+    markdown = tables.as_markdown(document(on_gpu(), result()))
     assert "| host | h2d | compute | d2h | gap |" in markdown
     assert "| 0.00 | 2.56 | 4.85 | 0.0531 | 0.600 |" in markdown
     assert "| – | – | – | – | – |" in markdown
-    assert "| host |" not in output.as_markdown(document(result()))
-    row = next(csv.DictReader(io.StringIO(output.as_csv(document(on_gpu())))))
+    assert "| host |" not in tables.as_markdown(document(result()))
+    row = next(csv.DictReader(io.StringIO(csv_rows.as_csv(document(on_gpu())))))
     assert (row["gap_mean_ms"], row["gap_issue_ms"], row["gap_sync_ms"]) == ("0.6", "0.4", "0.15")
 
 
@@ -284,7 +284,7 @@ def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
     }  # fmt: skip
     blank = blank_result(Configuration("torch-compile", "smallcnn", "fp32", 8, options=options), "ok")
     found = result("torch-compile", options=blank["options"], runtime=runtime, threads=2)
-    text = output.as_text(document(found))
+    text = tables.as_text(document(found))
     assert (
         "/8: set: graph_optimization_level=basic, inputs x.npz, compile mode max-autotune, threads 2, seed 7\n"
         in text
@@ -295,11 +295,11 @@ def test_what_was_set_and_what_the_runtime_did_are_said() -> None:
     )
     assert "/8: the environment decides\n" in text
     assert "broke the graph" not in text, "the sentence before has it"
-    row = next(csv.DictReader(io.StringIO(output.as_csv(document(found)))))
+    row = next(csv.DictReader(io.StringIO(csv_rows.as_csv(document(found)))))
     assert row["options"].startswith("graph_optimization_level=basic")
     assert row["threads"] == "2"
-    assert "set:" not in output.as_text(document(result())), "defaults are not worth a line"
-    beside = output.as_text(document(result(options={"compile_mode": "max-autotune"})))
+    assert "set:" not in tables.as_text(document(result())), "defaults are not worth a line"
+    beside = tables.as_text(document(result(options={"compile_mode": "max-autotune"})))
     assert "set:" not in beside, "nothing is compiled"
 
 
@@ -311,7 +311,7 @@ def test_an_engine_is_said_with_what_it_was_built_by() -> None:
         "optimization_level": 5,
         "workspace": 1 << 30,
     }
-    text = output.as_text(document(result("tensorrt", runtime=runtime)))
+    text = tables.as_text(document(result("tensorrt", runtime=runtime)))
     assert (
         "engine of 46.8 MB: optimisation level 5, workspace 1.1 GB, replayed as a CUDA graph; memory by pycuda"
         in text

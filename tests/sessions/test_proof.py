@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
-from infertop.sessions import headless, output, proof, proving, store
+from infertop.sessions import headless, proof, proving, result_lines, store
 from infertop.sessions.commands import Client
 from infertop.sessions.diagnosis import Diagnosis
 from infertop.sessions.engine import Engine
@@ -168,7 +168,7 @@ def test_run_proves_and_keeps_one_result_a_configuration(tmp_path: Path) -> None
     assert found["change_share"] == pytest.approx(sum(changes) / 2, abs=2e-3)
     assert any(
         f"proof: {sentence(found)}" in line
-        for line in output.verdict_lines(
+        for line in result_lines.verdict_lines(
             {**only, "verdicts": [{"kind": "launch", "share": 1.0, "text": "", "advice": TWICE}]}, "x"
         )
     )
@@ -194,7 +194,7 @@ def test_where_nothing_can_be_proven_it_is_said_why(tmp_path: Path, monkeypatch:
     (only,) = measured.results
     assert only["proof"]["error"] == "the run was too short for a verdict"
     line = "x: proof: nothing to prove: the run was too short for a verdict"
-    assert output.verdict_lines(only, "x") == [line]
+    assert result_lines.verdict_lines(only, "x") == [line]
     with Session(tmp_path / measured.session) as session:
         (event,) = [e for _, e in session.events if e.kind == "proof"]
     assert event.data["over"]
@@ -219,7 +219,7 @@ def test_an_advice_that_no_key_follows_is_named(verdicts: list[dict[str, Any]], 
 def test_the_assumption_of_a_prediction_is_printed_behind_it() -> None:
     advice = {**TWICE, "assumed": "if issuing stays the same"}
     verdicts = [{"kind": "launch", "share": 1.0, "text": "issuing takes long", "advice": advice}]
-    (line,) = output.verdict_lines({"verdicts": verdicts}, "x")
+    (line,) = result_lines.verdict_lines({"verdicts": verdicts}, "x")
     assert (
         line
         == "x: launch: issuing takes long → batch 2: about −0.1 ms a sample, 45 %, if issuing stays the same"
