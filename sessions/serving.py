@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import socket
-import struct
-import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
-from ..backends import models, registry
-from ..backends.backend_options import fitted
+from ..backends import registry
 from ..backends.configuration import Configuration
 from ..backends.errors import UNAVAILABLE, MeasureError
-from ..backends.probes import Availability
 from . import commands, observer
+from .available import Available
 from .engine import Engine
 from .gpu_lock import BUSY
 from .observing import Observing
 from .options import LIVE_DURATION_S
 from .plan import Task, describe, make_tasks
-from .prober import probe
 from .proving import Proving
 from .runner import Runner
 from .runs import same_configuration
 from .sweeping import DURATION_S, Sweeping
+from .viewers import Viewers
 
 ARRIVAL_S = 15.0
 """How long an engine waits for its first viewer."""
@@ -38,22 +31,8 @@ ARRIVAL_S = 15.0
 UNWATCHED_S = 600.0
 """Without a viewer a run that was given no end is ended after ten minutes, so that no orphan keeps a shared GPU busy."""
 
-LINE_LIMIT = 1 << 20
-
 MEASURING = ("configure", "start", "again", "sweep", "prove", "observe")
 """Commands of which a session that monitors has no use."""
-
-
-Probed = dict[str, list[Availability] | MeasureError]
-"""What the probe of each interpreter said, by the label of its environment; "" is our own."""
-
-
-class Connection:
-    """One viewer."""
-
-    def __init__(self, peer: socket.socket) -> None:
-        self.socket = peer
-        self.pending = b""
 
 
 class Server:
@@ -61,10 +40,6 @@ class Server:
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
-        self._path = path
-        self._viewers: set[Connection] = set()
-        self._seen_viewer = False
-        self._alone_since = time.monotonic()
         self._stay = engine.settings.stay
         self._next: Task | None = None
         self._blocked: Task | None = None  # refused, because another infertop has its GPU
@@ -72,26 +47,18 @@ class Server:
         self._good: Task | None = None
         self._present: Task | None = engine.settings.task
         self._current: Runner | None = None
-        self._available: dict[str, dict[str, Availability]] | None = None
+        self._available = Available(engine)
         self._over = ""
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         engine.selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
-        self._probed: Probed | None = None
         self._first = None if self._present is None else (self._present, "")  # waits for the probe
         self._sweeping = Sweeping(engine)
         self._proving = Proving(engine)
         self._observing = Observing(engine)
-        self._listener = self._listen()
-
-    def _listen(self) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))  # in a directory that is 0700
-        self._path.chmod(0o600)
-        listener.listen(8)
-        listener.setblocking(False)
-        self._engine.selector.register(listener, selectors.EVENT_READ, self._accept)
-        return listener
+        self._viewers = Viewers(
+            engine.selector, path, self._obey, lambda text: engine.say("command", text, level="error")
+        )
 
     def wake(self, reason: str) -> None:
         """End soon; may be called by a signal handler."""
@@ -103,9 +70,7 @@ class Server:
         """Until the session is over; returns why."""
         if self._engine.settings.note:
             self._engine.say("command", self._engine.settings.note, level="warn")
-        if self._engine.settings.monitor:
-            self._available = {}
-        else:
+        if not self._available.known:
             threading.Thread(target=self._probe, name="probe", daemon=True).start()
         while not self._over:
             self._engine.step(self._each_tick)
@@ -115,79 +80,23 @@ class Server:
 
     def close(self) -> None:
         self._observing.cancel("the session ended")
-        for viewer in list(self._viewers):
-            self._leave(viewer)
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
+        self._viewers.close()
 
     # -- the probe
 
     def _probe(self) -> None:
-        """What each interpreter has; on a thread of its own, since it takes a third of a second each."""
-        found: Probed = {}
-        for label in {"", *self._engine.settings.environments}:
-            try:
-                found[label] = probe(self._engine.settings.python(label))
-            except MeasureError as error:
-                found[label] = error
-        self._probed = found
+        """On a thread of its own."""
+        self._available.ask()
         self._wake_write.send(b"\0")
         self._sweeping.learn()
 
     def _woken(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._wake_read.recv(64)
-        probed, self._probed = self._probed, None
-        if probed is None:
-            return
-        self._available = {}
-        for label, answer in probed.items():
-            self._available[label] = self._tell(label, answer)
-        if self._first is not None:
+        if self._available.take() and self._first is not None:
             self._begin(self._first[0], self._first[1] or None)
 
-    def _tell(self, label: str, answer: list[Availability] | MeasureError) -> dict[str, Availability]:
-        if isinstance(answer, MeasureError):
-            self._engine.say(
-                "backends", f"{answer.message}; {answer.fix}", level="error", backends=[], environment=label
-            )
-            return {}
-        self._engine.tell_backends(label, answer)
-        return {a.name: a for a in answer}
-
     # -- commands
-
-    def _accept(self) -> None:
-        peer, _ = self._listener.accept()
-        if not same_user(peer):
-            peer.close()
-            return
-        peer.setblocking(False)
-        viewer = Connection(peer)
-        self._viewers.add(viewer)
-        self._seen_viewer = True
-        self._engine.selector.register(peer, selectors.EVENT_READ, lambda: self._hear(viewer))
-
-    def _hear(self, viewer: Connection) -> None:
-        try:
-            data = viewer.socket.recv(65536)
-        except OSError:
-            data = b""
-        if not data or len(viewer.pending) > LINE_LIMIT:
-            self._leave(viewer)
-            return
-        *lines, viewer.pending = (viewer.pending + data).split(b"\n")
-        for line in lines:
-            try:
-                self._obey(commands.decode(line))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
-                self._engine.say("command", f"a viewer sent what is no command: {error}", level="error")
-
-    def _leave(self, viewer: Connection) -> None:
-        self._engine.selector.unregister(viewer.socket)
-        viewer.socket.close()
-        self._viewers.discard(viewer)
-        self._alone_since = time.monotonic()
 
     def _obey(self, command: commands.Command) -> None:
         engine = self._engine
@@ -284,7 +193,7 @@ class Server:
             self._nothing("nothing was measured yet", command)
             return
         short = self._sweeping.on or self._proving.on
-        if self._available is None or (runner is not None and not runner.loaded and not short):
+        if not self._available.known or (runner is not None and not runner.loaded and not short):
             self._nothing(f"{describe(present.configuration)} is being loaded already", command)
             return
         why = f"{describe(present.configuration)} was chosen"
@@ -306,7 +215,7 @@ class Server:
                 raise MeasureError("usage", "a sweep is going on", "stop it first")
             if not command.configurations:
                 raise MeasureError("usage", "there is nothing to sweep over", "")
-            settled = [self._settled(configuration) for configuration in command.configurations]
+            settled = [self._available.settled(configuration) for configuration in command.configurations]
             for configuration in settled:
                 registry.resolve(configuration.backend)
             seed = settled[0].options.seed
@@ -394,12 +303,12 @@ class Server:
     def _begin(self, task: Task, command: str | None) -> None:
         """Switch to the task: now where nothing runs, else when what runs has stopped."""
         engine = self._engine
-        if self._available is None:
+        if not self._available.known:
             self._first = (task, command or "")
             return
         try:
-            task = replace(task, configuration=self._settled(task.configuration))
-            self._check(task.configuration)
+            task = replace(task, configuration=self._available.settled(task.configuration))
+            self._available.check(task.configuration)
         except MeasureError as error:
             self._refuse(error, command)
             if engine.runner is None and self._good is None:
@@ -430,29 +339,6 @@ class Server:
         self._present = self._next = task
         if engine.runner is not None:
             engine.runner.stop()
-
-    def _settled(self, configuration: Configuration) -> Configuration:
-        """The choices that were left to the engine: the model's default backend among the usable ones, and its device."""
-        available = (self._available or {}).get(configuration.environment or "", {})
-        name = configuration.backend
-        if not name:
-            model = models.resolve(configuration.model, configuration.options.working_directory)
-            name = models.default_backend(model, {a.name for a in available.values() if a.usable})
-        device = configuration.device
-        if not device:
-            device = available[name].device if name in available else "cpu"
-        return fitted(replace(configuration, backend=name, device=device))
-
-    def _check(self, configuration: Configuration) -> None:
-        """Refuse what cannot run before anything is stopped for it."""
-        available = (self._available or {}).get(configuration.environment or "", {})
-        backend = available.get(configuration.backend)
-        if backend is None:
-            registry.resolve(configuration.backend)
-        elif not backend.usable:
-            raise MeasureError(
-                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
-            )
 
     # -- runs
 
@@ -492,7 +378,7 @@ class Server:
         task = self._sweeping.next()
         assert task is not None
         try:
-            self._check(task.configuration)
+            self._available.check(task.configuration)
             self._current = self._engine.start(task)
         except MeasureError as error:
             status = "unavailable" if error.kind in UNAVAILABLE else "failed"
@@ -517,11 +403,11 @@ class Server:
             try:
                 fallback = replace(
                     failed,
-                    configuration=self._settled(
+                    configuration=self._available.settled(
                         replace(failed.configuration, backend="", device="", environment=None)
                     ),
                 )
-                self._check(fallback.configuration)
+                self._available.check(fallback.configuration)
             except MeasureError:
                 return  # the failure itself has been said; there is nothing to carry on with
         if fallback.configuration == failed.configuration:
@@ -535,26 +421,16 @@ class Server:
         self._sweeping.watch()
         self._engine.free_gpus()
         self._observing.watch()
-        if self._viewers:
-            self._alone_since = time.monotonic()
+        alone = self._viewers.alone_s
+        if not alone:
             return
-        alone = time.monotonic() - self._alone_since
-        if not self._seen_viewer and not self._stay:
+        if not self._viewers.seen and not self._stay:
             if alone > ARRIVAL_S:
                 self._over = "no viewer came"
         elif self._sweeping.on or self._proving.on:
             return  # each of its runs has an end
-        elif self._available is not None and self._engine.runner is None and self._next is None:
+        elif self._available.known and self._engine.runner is None and self._next is None:
             monitor = self._engine.settings.monitor
             self._over = "nobody was watching" if monitor else "the run ended and nobody was watching"
         elif alone > UNWATCHED_S:
             self._over = "nobody was watching for ten minutes"
-
-
-def same_user(peer: socket.socket) -> bool:
-    """Whether the other end of a unix socket belongs to this process's user."""
-    if sys.platform != "linux":
-        return True  # the socket's directory is 0700
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return bool(uid == os.getuid())
