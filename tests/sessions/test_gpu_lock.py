@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,15 @@ from typing import Any
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.sessions import gpu_lock, headless, store
-from infertop.sessions.commands import Client
 from infertop.sessions.engine import Engine
 from infertop.sessions.gpu_lock import GpuLocks, Holder
 from infertop.sessions.places import runtime_directory
 from infertop.sessions.records import Event
-from infertop.sessions.serving import Server
 from infertop.sessions.settings import EngineSettings
 from infertop.telemetry.nvml import Nvml
 from infertop.telemetry.nvml_source import NvmlSource
 from infertop.tests.sessions import fake_gpus, kit
+from infertop.tests.sessions.served import Served
 from infertop.tests.telemetry.fake_nvml import h100
 
 GPU = "GPU-11111111"
@@ -139,52 +137,38 @@ def test_run_gives_up_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result["error"]["kind"] == gpu_lock.BUSY
 
 
-class Served:
-    """A serving engine on a fake H100, stepped by the test."""
+class Asking(Served):
+    """On a fake H100."""
 
     def __init__(self, tmp_path: Path) -> None:
         machine = fake_gpus.RealTime(h100())
         settings = EngineSettings(
             sessions_dir=str(tmp_path), interval_s=0.1, task=fake_gpus.task(seconds=60.0)
         )
-        self.engine = Engine(
+        engine = Engine(
             settings, store.create("smallcnn", str(tmp_path), None), functools.partial(_source, machine)
         )
-        self.server = Server(self.engine, tmp_path / "socket")
-        self.client = Client(tmp_path / "socket")
-
-    def until(self, wanted: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not wanted():
-            assert time.monotonic() < deadline
-            self.engine.step(self.server._each_tick)
-            if self.engine.runner is None:
-                self.server._between_runs()
+        super().__init__(engine, tmp_path / "socket")
 
     def asked(self) -> list[Event]:
-        events = self.engine.state.view().events
-        return [event for event in events if event.data.get("error") == gpu_lock.BUSY]
+        return [event for event in self.events() if event.data.get("error") == gpu_lock.BUSY]
 
     def measuring(self) -> bool:
-        run = self.engine.state.view().run
-        return run is not None and run.phase == "measure"
+        return self.measured() is not None
 
 
 @pytest.fixture
-def served(tmp_path: Path, other: GpuLocks) -> Iterator[Served]:
-    made = Served(tmp_path)
-    made.server._probe()  # on a thread of its own elsewhere
+def served(tmp_path: Path, other: GpuLocks) -> Iterator[Asking]:
+    made = Asking(tmp_path)
     made.until(lambda: bool(made.asked()))
     assert made.engine.runner is None, "nothing is begun before the person has said so"
     yield made
-    made.client.close()
-    made.server.close()
-    made.engine.close("the test is over")
+    made.close()
 
 
-def test_the_screen_is_asked_and_waits(served: Served, other: GpuLocks) -> None:
+def test_the_screen_is_asked_and_waits(served: Asking, other: GpuLocks) -> None:
     sent = served.client.send("wait")
-    served.until(lambda: any(event.id == sent for event in served.engine.state.view().events))
+    served.until(lambda: any(event.id == sent for event in served.events()))
     began = served.engine.state.view().now
     served.until(lambda: served.engine.state.view().now > began + 500_000_000)
     assert served.engine.runner is None
@@ -193,7 +177,7 @@ def test_the_screen_is_asked_and_waits(served: Served, other: GpuLocks) -> None:
     assert len(served.asked()) == 1
 
 
-def test_the_screen_is_asked_and_measures_beside(served: Served) -> None:
+def test_the_screen_is_asked_and_measures_beside(served: Asking) -> None:
     served.client.send("share")
     served.until(served.measuring)
     assert served.engine.runner is not None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,16 @@ import pytest
 from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
 from infertop.sessions import headless, proof, proving, result_lines, store
-from infertop.sessions.commands import Client
 from infertop.sessions.diagnosis import Diagnosis
 from infertop.sessions.engine import Engine
 from infertop.sessions.plan import Task
 from infertop.sessions.proof import Proof, Terms, first_advice, sentence
 from infertop.sessions.records import Event, Run, Verdict
 from infertop.sessions.results import blank_result
-from infertop.sessions.serving import Server
 from infertop.sessions.session import Session
 from infertop.sessions.settings import EngineSettings
 from infertop.tests.sessions import kit
+from infertop.tests.sessions.served import Served
 
 TASK = Task(Configuration("torch-eager", "resnet18", "fp32", 32, device="cuda:0"))
 PINNED = {
@@ -226,8 +224,8 @@ def test_the_assumption_of_a_prediction_is_printed_behind_it() -> None:
     )
 
 
-class Served:
-    """A serving engine in this process, stepped by the test; commands come through its socket as from any viewer."""
+class Proving(Served):
+    """Proofs of what is measured on the simulated backend."""
 
     def __init__(self, tmp_path: Path) -> None:
         settings = EngineSettings(
@@ -235,48 +233,33 @@ class Served:
             interval_s=0.1,
             task=replace(kit.task(latency_us=2000, requests=None, batch=1), duration_s=60.0),
         )
-        self.engine = Engine(settings, store.create("smallcnn", str(tmp_path), None))
-        self.server = Server(self.engine, tmp_path / "socket")
-        self.client = Client(tmp_path / "socket")
+        engine = Engine(settings, store.create("smallcnn", str(tmp_path), None))
+        super().__init__(engine, tmp_path / "socket")
 
-    def until(self, wanted: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
-        while not wanted():
-            assert time.monotonic() < deadline
-            self.engine.step(self.server._each_tick)
-            if self.engine.runner is None:
-                self.server._between_runs()
-
-    def events(self, kind: str) -> list[Event]:
-        return [event for event in self.engine.state.view().events if event.kind == kind]
+    def said(self, kind: str) -> list[Event]:
+        return [event for event in self.events() if event.kind == kind]
 
     def batch(self) -> int | None:
         """Of the run that is being measured."""
-        run = self.engine.state.view().run
-        return run.configuration.batch if run is not None and run.phase == "measure" else None
-
-    def close(self) -> None:
-        self.client.close()
-        self.server.close()
-        self.engine.close("the test is over")
+        run = self.measured()
+        return None if run is None else run.configuration.batch
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _quick: None) -> Iterator[Served]:
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _quick: None) -> Iterator[Proving]:
     advised = Verdict(t=0, run=1, kind="launch", confidence=0.8, text="", advice=TWICE)
     monkeypatch.setattr(Diagnosis, "verdict", property(lambda self: advised))
     monkeypatch.setattr(proving, "Proof", functools.partial(Proof, terms=Terms(2, 0.3, "5x")))
-    made = Served(tmp_path)
-    made.server._probe()  # on a thread of its own elsewhere
+    made = Proving(tmp_path)
     made.until(lambda: made.batch() == 1)
     yield made
     made.close()
 
 
-def test_a_proof_under_a_viewer_ends_in_a_sentence_and_the_present_goes_on(served: Served) -> None:
+def test_a_proof_under_a_viewer_ends_in_a_sentence_and_the_present_goes_on(served: Proving) -> None:
     sent = served.client.send("prove")
-    served.until(lambda: any(event.data.get("over") for event in served.events("proof")))
-    first, *between, last = served.events("proof")
+    served.until(lambda: any(event.data.get("over") for event in served.said("proof")))
+    first, *between, last = served.said("proof")
     assert first.id == last.id == sent
     assert (first.data["done"], first.data["total"]) == (0, 4)
     assert [event.data["done"] for event in between] == [1, 2, 3]
@@ -289,18 +272,18 @@ def test_a_proof_under_a_viewer_ends_in_a_sentence_and_the_present_goes_on(serve
     assert served.engine.runner.task.duration_s == 60.0
 
 
-def test_another_command_ends_a_proof(served: Served) -> None:
+def test_another_command_ends_a_proof(served: Proving) -> None:
     served.client.send("prove")
     served.until(lambda: served.batch() == 2)
     served.client.send("configure", kit.task(latency_us=2000, requests=None, batch=8).configuration)
     served.until(lambda: served.batch() == 8)
-    last = served.events("proof")[-1]
+    last = served.said("proof")[-1]
     assert last.data["over"]
     assert "batch 8" in last.data["error"]
     served.client.send("prove")
     served.client.send("stop")
-    served.until(lambda: served.events("proof")[-1].data["error"] == "it was stopped")
+    served.until(lambda: served.said("proof")[-1].data["error"] == "it was stopped")
     served.until(lambda: served.engine.runner is None)
     served.client.send("prove")
-    served.until(lambda: served.events("command")[-1].level == "error")
-    assert served.events("command")[-1].text == "nothing is being measured; start a run first"
+    served.until(lambda: served.said("command")[-1].level == "error")
+    assert served.said("command")[-1].text == "nothing is being measured; start a run first"
