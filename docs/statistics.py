@@ -16,7 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from infertop.docs.seed import table
 from infertop.sessions.results import QUANTILES
-from infertop.telemetry.histogram import PLACES, Counts, index_of
+from infertop.telemetry.buckets import PLACES, index_of
+from infertop.telemetry.histogram import Counts
 from infertop.telemetry.statistics import quantile_interval, rate_interval, run_intervals
 
 PAGE = Path(__file__).with_name("statistics.md")

@@ -27,9 +27,7 @@ def _cell(value: object) -> object:
 
 
 _PLAIN = ("run", "backend", "device", "model", "precision", "batch", "data_path", "load", "status")
-
 _NUMBERS = ("requests", "samples", "duration_s", "throughput")
-
 _REST = ("complete", "stage_n", "cache", "energy_j_per_sample", "stability", "dropped")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..telemetry.histogram import PLACES, Counts, index_of
+from ..telemetry.buckets import PLACES, index_of
+from ..telemetry.histogram import Counts
 from .records import Tick
 from .view import HEAT_BUCKETS, HEAT_LOWEST, HEAT_PER_DECADE, Heat
 

@@ -1,48 +1,22 @@
 """Latency histograms: HdrHistogram's own counts, filled and read in batches through numpy.
 
 `record_value` costs 1 to 2 µs a value and `get_mean_value` 40 ms; a batch through numpy costs tens of ns a
-value and leaves the very same counts, so that the blobs are those of any HdrHistogram. Unit 1 ns, 1 ns to 1
-h, 3 significant digits, in every histogram.
+value and leaves the very same counts, so that the blobs are those of any HdrHistogram.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import struct
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
 if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
     from numpy.typing import NDArray
-
-LOWEST = 1
-HIGHEST = 3_600_000_000_000  # ns: 1 h
-DIGITS = 3
-
-_HALF_BITS = 10  # half of the 2,048 sub-buckets that 3 digits need
-PLACES = 33_792
-"""Counts of an HdrHistogram(LOWEST, HIGHEST, DIGITS): (32 buckets + 1) * 1,024."""
-
-_OUTER = struct.Struct(">II")  # cookie, bytes of the compressed payload (HdrHistogram_py ENCODING.rst)
-_INNER = struct.Struct(
-    ">IIIIqqd"
-)  # cookie, bytes of counts, normalising offset, digits, lowest, highest, conversion ratio
-_OUTER_COOKIE = 0x1C849304
-_INNER_COOKIE = 0x1C849303
-_COOKIE_MASK = 0xFFFFFF0F  # the masked bits tell the width of a counter in older versions of the format
-_PAYLOAD_LIMIT = _INNER.size + PLACES * 9  # a counter takes at most 9 bytes
-_BATCH = (
-    1 << 15
-)  # bytes of payloads decoded together: more gains nothing, and their arrays are mapped anew each time
-_BLOB_LIMIT = 2 * _PAYLOAD_LIMIT  # base64 of what zlib could not shrink, with room
-
-Ints: TypeAlias = "NDArray[np.int64]"
+from .blobs import batches, payload_of, sparse
+from .buckets import DIGITS, HIGHEST, LOWEST, PLACES, Ints, index_of, lowest_of, middle_values, value_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +32,7 @@ class Counts:
     @classmethod
     def decode(cls, blob: str | bytes) -> Counts:
         """Those of a V2 blob, as `Histogram.decode`, in half its time. Raises ValueError as that does."""
-        return cls(*_sparse(_payload(blob))[:2])
+        return cls(*sparse(payload_of(blob))[:2])
 
     @classmethod
     def total(cls, blobs: Iterable[str | bytes]) -> Counts:
@@ -66,8 +40,8 @@ class Counts:
         none.
         """
         summed = np.zeros(PLACES, np.int64)
-        for batch in _batches(map(_payload, blobs)):
-            index, count, _ = _sparse(*batch)
+        for batch in batches(map(payload_of, blobs)):
+            index, count, _ = sparse(*batch)
             np.add.at(summed, index, count)
         index = np.flatnonzero(summed)
         return cls(index, summed[index])
@@ -76,8 +50,8 @@ class Counts:
     def decode_all(cls, blobs: Iterable[str | bytes]) -> list[Counts]:
         """Those of each V2 blob, many in a third of the time of one by one. Raises ValueError where one is none."""
         found: list[Counts] = []
-        for batch in _batches(map(_payload, blobs)):
-            index, count, lengths = _sparse(*batch)
+        for batch in batches(map(payload_of, blobs)):
+            index, count, lengths = sparse(*batch)
             ends = np.cumsum(lengths).tolist()
             parts = zip([0, *ends[:-1]], ends, strict=True)
             found += [cls(index[start:end], count[start:end]) for start, end in parts]
@@ -98,54 +72,8 @@ class Counts:
     @property
     def mean(self) -> float:
         """In whole numbers up to the division, so that it is the same bit for bit on every machine; 0.0 where there is nothing."""
-        total = self.count.astype(np.int64) @ _middle_values()[self.index].astype(np.int64)
+        total = self.count.astype(np.int64) @ middle_values()[self.index].astype(np.int64)
         return int(total) / self.n if len(self.index) else 0.0
-
-
-@functools.cache
-def _lowest_values() -> Ints:
-    """The smallest value of each index, ns, shape (33,792,)."""
-    index = np.arange(PLACES, dtype=np.int64)
-    bucket = np.maximum((index >> _HALF_BITS) - 1, 0)
-    values: Ints = (index - (bucket << _HALF_BITS)) << bucket
-    values.flags.writeable = False
-    return values
-
-
-@functools.cache
-def _highest_values() -> Ints:
-    """The largest value of each index, ns, shape (33,792,): what HdrHistogram reports for a quantile."""
-    index = np.arange(PLACES, dtype=np.int64)
-    values: Ints = _lowest_values() + (1 << np.maximum((index >> _HALF_BITS) - 1, 0)) - 1
-    values.flags.writeable = False
-    return values
-
-
-@functools.cache
-def _middle_values() -> NDArray[np.float64]:
-    """The value that stands for an index in means, ns: HdrHistogram's median equivalent value."""
-    low = _lowest_values()
-    return (low + ((_highest_values() - low + 1) >> 1)).astype(np.float64)
-
-
-def value_of(index: int) -> int:
-    """The largest value, ns, that falls on `index` of any histogram's counts."""
-    return int(_highest_values()[index])
-
-
-def lowest_of(index: int) -> int:
-    """The smallest value, ns, that falls on `index`."""
-    return int(_lowest_values()[index])
-
-
-def index_of(values: Ints) -> Ints:
-    """The place of each value (1 to HIGHEST, ns) among the counts, same shape.
-
-    A value below 2,048 is its own index; above, each doubling adds 1,024 places (HdrHistogram's
-    counts_index_for). `frexp` of an integer below 2**53 is exact.
-    """
-    exponent = np.frexp((values | 2047).astype(np.float64))[1].astype(np.int64) - 11
-    return (exponent << _HALF_BITS) + (values >> exponent)
 
 
 def target_rank(q: float, n: int) -> int:
@@ -236,7 +164,7 @@ class Histogram:
         if not self.n:
             return 0.0
         first, last = self._span()
-        return float(self._counts[first:last] @ _middle_values()[first:last]) / self.n
+        return float(self._counts[first:last] @ middle_values()[first:last]) / self.n
 
     @property
     def variation(self) -> float:
@@ -245,7 +173,7 @@ class Histogram:
         if not mean:
             return 0.0
         first, last = self._span()
-        squares = (_middle_values()[first:last] - mean) ** 2
+        squares = (middle_values()[first:last] - mean) ** 2
         return float((self._counts[first:last] @ squares / self.n) ** 0.5) / mean
 
     @property
@@ -254,10 +182,6 @@ class Histogram:
         view = self._counts.view()
         view.flags.writeable = False
         return view
-
-    def value_at(self, index: int) -> int:
-        """The largest value, ns, that falls on `index` of the counts."""
-        return value_of(index)
 
     def indices_at_ranks(self, ranks: Iterable[int]) -> list[int]:
         """The index that holds each 1-based rank, for ranks from 1 to n, in any order."""
@@ -309,89 +233,9 @@ class Histogram:
         Raises ValueError for anything that is not a blob of this range and precision; no blob makes it
         allocate more than 1 MB.
         """
-        index, count, _ = _sparse(_payload(blob))
+        index, count, _ = sparse(payload_of(blob))
         new = cls()
         if len(index):
             new._counts[index] = count
             new._extend(int(count.sum()), lowest_of(int(index[0])), value_of(int(index[-1])))
         return new
-
-
-def _payload(blob: str | bytes) -> bytes:
-    """The counts of a blob, still encoded, its two headers checked."""
-    if len(blob) > _BLOB_LIMIT:
-        raise ValueError(f"not a histogram: {len(blob)} bytes are more than one can have")
-    inflater = zlib.decompressobj()
-    try:
-        raw = base64.b64decode(blob, validate=True)
-        outer, length = _OUTER.unpack_from(raw)
-        data = inflater.decompress(raw[_OUTER.size :], _PAYLOAD_LIMIT)
-        inner, size, offset, digits, lowest, highest, _ratio = _INNER.unpack_from(data)
-    except (ValueError, struct.error, zlib.error) as error:
-        raise ValueError(f"not a histogram: {error}") from error
-    if outer & _COOKIE_MASK != _OUTER_COOKIE or length != len(raw) - _OUTER.size:
-        raise ValueError("not a histogram: its header is not that of a V2 blob")
-    if not inflater.eof or inner & _COOKIE_MASK != _INNER_COOKIE or size != len(data) - _INNER.size:
-        raise ValueError("not a histogram: its counts are cut off or too many")
-    if (offset, digits, lowest, highest) != (0, DIGITS, LOWEST, HIGHEST):
-        raise ValueError(
-            f"a histogram of another range: {lowest} to {highest}, {digits} digits, offset {offset}"
-        )
-    return data[_INNER.size :]
-
-
-def _batches(payloads: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The payloads in order, as many at a time as are decoded together."""
-    batch: list[bytes] = []
-    size = 0
-    for payload in payloads:
-        batch.append(payload)
-        size += len(payload)
-        if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _sparse(*payloads: bytes) -> tuple[Ints, Ints, Ints]:
-    """Index and count of each non-zero count of ZigZag LEB128 payloads, one payload after the other, where a
-    negative number is a run of zeros; and how many of them each payload has.
-
-    A count of 2**55 or more would take the ninth byte; nothing real has it, and it is refused.
-    """
-    lengths = np.zeros(len(payloads), np.int64)
-    sizes = np.array([len(payload) for payload in payloads], np.int64)
-    used = np.flatnonzero(sizes)
-    if not len(used):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), lengths
-    data = np.frombuffer(b"".join(payloads), np.uint8)
-    lasts = np.cumsum(sizes[used]) - 1
-    goes_on = data >= 0x80
-    ends = np.flatnonzero(~goes_on)
-    if goes_on[lasts].any():
-        raise ValueError("not a histogram: a count is cut off or too large")
-    starts = np.zeros_like(ends)
-    np.add(ends[:-1], 1, out=starts[1:])
-    widths = ends - starts + 1
-    widest = int(widths.max())
-    if widest > 8:
-        raise ValueError("not a histogram: a count is cut off or too large")
-    zigzag = (data[starts] & 0x7F).astype(np.int64)
-    longer = np.flatnonzero(widths > 1)  # few: most counts fit into one byte
-    for place in range(1, widest):
-        zigzag[longer] |= (data[starts[longer] + place] & 0x7F).astype(np.int64) << (7 * place)
-        longer = longer[widths[longer] > place + 1]
-    numbers: Ints = (zigzag >> 1) ^ -(zigzag & 1)
-    steps = np.maximum(-numbers, 1)
-    firsts = np.concatenate(([0], np.searchsorted(ends, lasts[:-1]) + 1))  # the first number of each payload
-    if int(steps.max()) > PLACES or int(np.add.reduceat(steps, firsts).max()) > PLACES:
-        raise ValueError("not a histogram: it has more counts than its range")
-    full = np.flatnonzero(numbers > 0)
-    count = numbers[full]
-    if float(count.sum(dtype=np.float64)) >= 2.0**62:
-        raise ValueError("not a histogram: its counts do not add up")
-    lengths[used] = np.diff(np.searchsorted(full, np.append(firsts, len(numbers))))
-    places = np.cumsum(steps) - steps
-    index = places[full] - np.repeat(places[firsts], lengths[used])
-    return index, count, lengths

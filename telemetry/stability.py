@@ -12,7 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .histogram import Counts, Histogram, target_rank, value_of
+from .buckets import value_of
+from .histogram import Counts, Histogram, target_rank
 from .statistics import Compactable
 
 WINDOWS = 3

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from .histogram import Counts, lowest_of, value_of
+from .buckets import lowest_of, value_of
+from .histogram import Counts
 
 if TYPE_CHECKING:  # numpy.typing takes 6 ms of a start
     from numpy.typing import NDArray

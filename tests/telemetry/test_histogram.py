@@ -13,16 +13,8 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from infertop.telemetry.histogram import (
-    DIGITS,
-    HIGHEST,
-    LOWEST,
-    Counts,
-    Histogram,
-    index_of,
-    lowest_of,
-    value_of,
-)
+from infertop.telemetry.buckets import DIGITS, HIGHEST, LOWEST, index_of, lowest_of, value_of
+from infertop.telemetry.histogram import Counts, Histogram
 
 QS = (0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 

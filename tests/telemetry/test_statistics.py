@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 from infertop.docs.statistics import Case, covered
-from infertop.telemetry.histogram import Histogram, index_of
+from infertop.telemetry.buckets import index_of
+from infertop.telemetry.histogram import Histogram
 from infertop.telemetry.statistics import (
     MIN_BLOCKS,
     MIN_OUTSIDE,
