@@ -28,6 +28,7 @@ from .backend import Backend, Input, Inputs, Loaded, versions
 from .configuration import Configuration, Options
 from .errors import MeasureError
 from .inputs import input_file, make_sets
+from .orphans import die_with
 
 LIMIT_S = 180.0
 """A reference that takes longer is given up: the run would wait for it."""
@@ -104,8 +105,6 @@ def find(configuration: Configuration, loaded: Loaded) -> Reference:
 
 def main(parent: int) -> None:
     """The process: a request on standard input, the arrays to its `path`, an error or nothing on standard output."""
-    from .worker import die_with
-
     die_with(parent)
     replies = os.dup(1)
     os.dup2(2, 1)  # what C++ runtimes print is not the answer

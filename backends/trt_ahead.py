@@ -16,11 +16,11 @@ from typing import Any
 from . import cuda, models, trt_bindings, trt_engine
 from .configuration import Configuration
 from .errors import MeasureError
+from .orphans import die_with
 from .ort_model import OrtModel
 from .trt_backend import recipe_of, refuse
 from .trt_bindings import RTX, TENSORRT, Flavour
 from .trt_memory import open_gpu
-from .worker import die_with
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import platform
@@ -23,11 +22,9 @@ from .errors import MeasureError
 from .inputs import make_sets
 from .load import Loop, Orders
 from .open_loop import OpenLoop
+from .orphans import die_with
 from .pipelined import PipelinedLoop
 from .ring import RingWriter
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that this process gets when the thread that started it ends."""
 
 DURING_RUN = ("measure", "window", "stop")
 
@@ -277,14 +274,6 @@ def _probed(device: str) -> tuple[link.Rates | None, peaks.Peaks, dict[str, str 
         return link.measure(made), peaks.measure(made), gpu
     finally:
         made.close()
-
-
-def die_with(parent: int) -> None:
-    """Ask the kernel to kill this process with the thread that started it, and check that it has not ended before the asking."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def main(ring: int, parent: int) -> None:
