@@ -53,7 +53,6 @@ class Graph:
 
     path: str
     opset: int  # of the default domain; 0 where the file imports none
-    producer: str
     inputs: list[Declared]
     outputs: list[Declared]
     operators: dict[str, int]  # operator -> nodes, subgraphs included
@@ -128,11 +127,9 @@ def _read(data: memoryview, path: str) -> Graph:
 
 
 def _model(data: memoryview, path: str) -> Graph | None:
-    opset, producer, graph = 0, "", None
+    opset, graph = 0, None
     for item in fields(data, 0, len(data)):
-        if item.number == 2 and item.wire == BYTES:
-            producer = text(data, item)
-        elif item.number == 7 and item.wire == BYTES:
+        if item.number == 7 and item.wire == BYTES:
             graph = item
         elif item.number == 8 and item.wire == BYTES:
             domain, version = "", 0
@@ -153,7 +150,7 @@ def _model(data: memoryview, path: str) -> Graph | None:
     for node in walk.nodes:
         operators[node.operator] = operators.get(node.operator, 0) + 1
     return Graph(
-        path, opset, producer,
+        path, opset,
         [Declared(item.name, item.dtype, item.sizes, known.get(item.name, {})) for item in declared],
         outputs, operators, tables, walk.float_types, list(walk.external),
     )  # fmt: skip

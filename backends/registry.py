@@ -27,33 +27,24 @@ class BackendInfo:
     name: str
     short: str
     summary: str
-    extra: (
-        str | None
-    )  # the extra of infertop that installs its runtime; None for another distribution's backend
     device: str  # "cpu", "cuda", or "any": CUDA where it is asked for, else the CPU
     factory: str  # "module:Class"; a module that begins with a dot is one of this package
 
 
 BACKENDS: tuple[BackendInfo, ...] = (
-    BackendInfo(
-        "torch-eager", "torch", "PyTorch, operator by operator", "torch", "any", ".torch_eager:TorchEager"
-    ),
+    BackendInfo("torch-eager", "torch", "PyTorch, operator by operator", "any", ".torch_eager:TorchEager"),
     BackendInfo(
         "torch-compile",
         "compile",
         "PyTorch, compiled by inductor",
-        "torch",
         "any",
         ".torch_compile:TorchCompile",
     ),
-    BackendInfo(
-        "onnxruntime-cpu", "ort-cpu", "ONNX Runtime, CPU provider", "onnx", "cpu", ".ort:OnnxRuntimeCpu"
-    ),
+    BackendInfo("onnxruntime-cpu", "ort-cpu", "ONNX Runtime, CPU provider", "cpu", ".ort:OnnxRuntimeCpu"),
     BackendInfo(
         "onnxruntime-cuda",
         "ort-cuda",
         "ONNX Runtime, CUDA provider",
-        "onnx",
         "cuda",
         ".ort_cuda:OnnxRuntimeCuda",
     ),
@@ -61,16 +52,14 @@ BACKENDS: tuple[BackendInfo, ...] = (
         "onnxruntime-tensorrt",
         "ort-trt",
         "ONNX Runtime, TensorRT provider",
-        "onnx",
         "cuda",
         ".trt_ort:OnnxRuntimeTensorRt",
     ),
-    BackendInfo("tensorrt", "trt", "NVIDIA TensorRT", "tensorrt", "cuda", ".trt_backend:TensorRt"),
+    BackendInfo("tensorrt", "trt", "NVIDIA TensorRT", "cuda", ".trt_backend:TensorRt"),
     BackendInfo(
         "tensorrt-rtx",
         "trt-rtx",
         "NVIDIA TensorRT for RTX",
-        "tensorrt-rtx",
         "cuda",
         ".trt_backend:TensorRtRtx",
     ),
@@ -86,7 +75,7 @@ def all_backends() -> tuple[BackendInfo, ...]:
     found = metadata.entry_points(group=ENTRY_POINTS)
     others = {entry.name: entry for entry in found if entry.name not in names}
     return BACKENDS + tuple(
-        BackendInfo(name, name, f"from {_distribution(entry)}", None, "any", entry.value)
+        BackendInfo(name, name, f"from {_distribution(entry)}", "any", entry.value)
         for name, entry in sorted(others.items())
     )
 
@@ -123,15 +112,15 @@ def create(name: str) -> Backend:
     return factory()
 
 
-def nearest(text: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The names that look like `text`, best first: by letters, or because one contains the other; case counts last."""
+def nearest(text: str, names: Iterable[str]) -> list[str]:
+    """The names that look like `text`, at most three, best first: by letters, or because one contains the other; case counts last."""
     wanted = text.lower()
     by_lower: dict[str, list[str]] = {}
     for name in sorted(set(names), key=lambda name: name.islower() != text.islower()):
         by_lower.setdefault(name.lower(), []).append(name)
-    close = difflib.get_close_matches(wanted, by_lower, n=count, cutoff=0.6)
+    close = difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.6)
     contained = sorted((n for n in by_lower if len(wanted) >= 3 and (wanted in n or n in wanted)), key=len)
-    return [name for lower in dict.fromkeys(close + contained) for name in by_lower[lower]][:count]
+    return [name for lower in dict.fromkeys(close + contained) for name in by_lower[lower]][:3]
 
 
 def _distribution(entry: metadata.EntryPoint) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from . import cuda_words, trt_bindings
@@ -53,7 +53,6 @@ class Built:
     seconds: float
     layers: int  # of the network, before fusion
     timing: bytes = b""
-    warnings: list[str] = field(default_factory=list)
 
 
 def build(trt: Any, flavour: Flavour, recipe: Recipe, progress: Progress, timing: bytes = b"") -> Built:
@@ -87,8 +86,7 @@ def build(trt: Any, flavour: Flavour, recipe: Recipe, progress: Progress, timing
     blob = bytes(memory)
     seconds = time.perf_counter() - begun
     kept = bytes(config.get_timing_cache().serialize()) if cache is not None else b""
-    warnings = [message for name, message in log.lines if name == "WARNING"]
-    return Built(blob, seconds, network.num_layers, kept, warnings)
+    return Built(blob, seconds, network.num_layers, kept)
 
 
 def _configure(trt: Any, flavour: Flavour, config: Any, recipe: Recipe) -> None:

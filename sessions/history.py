@@ -37,7 +37,7 @@ def second_of(t: int) -> int:
 class HistoryRing:
     """Columns by session second, and beside them the newest value of each metric and when it was read."""
 
-    def __init__(self, metrics: Sequence[Metric] = (), since: int | None = None) -> None:
+    def __init__(self, since: int | None = None) -> None:
         """Seconds before `since` are not kept: a reader that starts in the middle of one would show a part as the whole."""
         self._since = since
         self._first: int | None = None  # oldest and newest second; None before the first tick
@@ -49,7 +49,7 @@ class HistoryRing:
         self._warm = np.zeros(COLUMNS, np.bool_)
         self._heat = HeatRing(COLUMNS)
         self._medians: list[tuple[int, int]] = []  # (p50, done) of the newest second's ticks
-        self._table(metrics)
+        self._table(())
 
     def _table(self, metrics: Sequence[Metric]) -> None:
         self.metrics = tuple(metrics)

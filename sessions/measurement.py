@@ -47,7 +47,6 @@ class Measurement:
         self.seconds: list[Counts] = []  # the service latency of each second
         self.blocks: list[tuple[int, float]] = []  # requests and s of each of these seconds
         self.warm_requests = 0
-        self.gc_ns = 0
         self.backlog: Backlog | None = None  # of the measured requests of an open loop
         self.response_seconds: list[Counts] = []
         self._warm_instrumented = 0
@@ -95,7 +94,6 @@ class Measurement:
             return
         self.requests += len(records)
         self.last = int(start[-1] + service[-1])
-        self.gc_ns += int(records["gc"].sum())
         instrumented = (records["flags"] & INSTRUMENTED) != 0
         self.instrumented += int(np.count_nonzero(instrumented))
         counted = ~instrumented if self.apart else slice(None)

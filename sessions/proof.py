@@ -42,7 +42,7 @@ class Proof:
         changed = remedy(present.configuration, advice)
         if changed is None:
             raise ValueError(f"no configuration follows from {advice.get('text') or 'this advice'}")
-        self.present, self.remedy, self.advice = present, changed, dict(advice)
+        self.present, self.advice = present, dict(advice)
         self._blocks = [
             self._block(c, pair, terms)
             for pair in range(terms.pairs)

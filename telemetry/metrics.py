@@ -20,7 +20,6 @@ Level = Literal["off", "light", "full"]
 """How much is read. `off`: nothing. `light`: each tick what costs microseconds, the rest of what a grade needs
 every few seconds. `full`: everything in its turn.
 """
-LEVELS: tuple[Level, ...] = ("off", "light", "full")
 
 SECOND = 1_000_000_000
 

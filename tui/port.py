@@ -107,7 +107,7 @@ class SessionPort(Protocol):
         if the person chose so."""
 
 
-def no_history(metrics: int = 0) -> History:
+def no_history() -> History:
     """A history of no seconds."""
     empty = np.empty(0)
     return History(
@@ -117,7 +117,7 @@ def no_history(metrics: int = 0) -> History:
         done=np.empty(0, np.int64),
         run=np.empty(0, np.int64),
         warm=np.empty(0, np.bool_),
-        metrics=np.empty((0, metrics)),
+        metrics=np.empty((0, 0)),
     )
 
 

@@ -20,11 +20,11 @@ PHASE_WORDS = {
 }
 
 
-def said(text: str, width: int, height: int, style: str = "dim") -> list[Row]:
+def said(text: str, width: int, height: int) -> list[Row]:
     """A sentence in the middle of an empty panel."""
     lines = wrap(clean(text), max(10, width))[: max(1, height)]
     above = max(0, (height - len(lines)) // 2)
-    return [EMPTY] * above + [((line, style),) for line in lines]
+    return [EMPTY] * above + [((line, "dim"),) for line in lines]
 
 
 def sentence(

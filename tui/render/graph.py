@@ -37,7 +37,6 @@ def graph(
     dots: Values | None = None,
     marks: Sequence[int] = (),
     style: str = "one",
-    dot_style: str = "two",
 ) -> list[Row]:
     """Bars from 0 to `top`, newest at the right edge, in `height` rows of `width` cells.
 
@@ -84,7 +83,7 @@ def graph(
             empty = look[:, column] == 0
             code[empty, column] = ord(":" if glyphs.ascii else "┊")
             look[:, column] = np.where(empty, 3, 4)
-    names = ("text", style, dot_style, "mark", "marked")
+    names = ("text", style, "two", "mark", "marked")
     return [_runs(code[y], look[y], names) for y in range(height)]
 
 
