@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from ..telemetry.gpu_facts import cuda_order
 from ..telemetry.host import HostSource
 from ..telemetry.metrics import Level, MetricSpec, Source, Value
-from ..telemetry.nvml import cuda_order
 from ..telemetry.nvml_source import NvmlSource
 from ..telemetry.sampler import Sample, Sampler
 from ..telemetry.tenants import NOT_YET, Tenants

@@ -17,6 +17,7 @@ import msgspec
 from ..backends import models
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
+from ..telemetry import gpu_facts
 from ..telemetry.host import facts
 from ..telemetry.nvml import Nvml
 from . import store, texts, units
@@ -167,7 +168,7 @@ def resume(
     with Session(path) as session:
         header = session.header
         unseen = header is None or header.telemetry == "off"  # then it was not looked which GPUs there are
-        gpus = [] if unseen else Nvml().facts()
+        gpus = [] if unseen else gpu_facts.facts(Nvml())
         if header is None or machine(header.host, header.gpus) != machine(facts(), gpus):
             raise MeasureError(
                 "usage",

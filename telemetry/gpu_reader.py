@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from . import tenants
 from .gpm import METRICS, Gpm
+from .gpu_facts import pcie_ceiling
 from .metrics import MetricSpec, Status
-from .nvml import NARROW, Device, Nvml, Reading, pcie_ceiling
+from .nvml import NARROW, Device, Nvml, Reading
 
 Readings = dict[str, Reading]
 

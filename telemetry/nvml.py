@@ -3,19 +3,15 @@
 Every call goes through `Nvml.call`, which turns error codes into statuses: what can never be read is
 remembered and not asked again, what needs rights says so, "nothing this time" is no error, and a lost GPU
 ends its own readings only. Devices are known by UUID: NVML's order is neither stable nor CUDA's.
-
-`python -m infertop.telemetry.nvml` prints one JSON line: the devices and a reading of everything.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 OPEN_PATIENCE_S = 10.0
@@ -154,7 +150,7 @@ class Nvml:
             return False
         self._up = True
         self._reason = ""
-        self.driver = _text(self.call("nvmlSystemGetDriverVersion").value)
+        self.driver = text_of(self.call("nvmlSystemGetDriverVersion").value)
         self._cuda = self.call("nvmlSystemGetCudaDriverVersion_v2").value
         return True
 
@@ -164,8 +160,8 @@ class Nvml:
         uuid = self.call("nvmlDeviceGetUUID", handle.value) if handle.ok else handle
         if not uuid.ok:
             return None
-        device = Device(index, _text(uuid.value) or "", handle.value)
-        device.name = _text(self.read(device, "nvmlDeviceGetName").value) or ""
+        device = Device(index, text_of(uuid.value) or "", handle.value)
+        device.name = text_of(self.read(device, "nvmlDeviceGetName").value) or ""
         mig = self.read(device, "nvmlDeviceGetMigMode").value
         device.mig = bool(mig and mig[0])
         return device
@@ -259,44 +255,6 @@ class Nvml:
             self._try("nvmlShutdown")
             self._up = False
 
-    def facts(self, root: Path = Path("/")) -> list[dict[str, Any]]:
-        """What the header says of each device; null for what is not told. `root` is where /sys is."""
-        return [self._facts(device, root) for device in self.devices]
-
-    def _facts(self, device: Device, root: Path) -> dict[str, Any]:
-        memory = self.memory(device).value
-        pci = self.read(device, "nvmlDeviceGetPciInfo").value
-        bus = _text(pci.busId) if pci is not None else None
-        capability = self.read(device, "nvmlDeviceGetCudaComputeCapability").value
-        return {
-            "index": device.index,
-            "uuid": device.uuid,
-            "name": device.name,
-            "memory": int(memory.total) if memory is not None and memory.total else None,
-            "pci": bus,
-            "capability": f"{capability[0]}.{capability[1]}" if capability is not None else None,
-            "numa": _numa_node(root, bus),
-            "mig": device.mig,
-            "slices": self._slices(device) if device.mig else [],
-        }
-
-    def _slices(self, device: Device) -> list[dict[str, Any]]:
-        """What a GPU with MIG on is cut into. NVML tells a slice's memory; utilisation, clocks, power and link are
-        the whole GPU's or nobody's.
-        """
-        found: list[dict[str, Any]] = []
-        for index in range(self.read(device, "nvmlDeviceGetMaxMigDeviceCount").value or 0):
-            handle = self.call("nvmlDeviceGetMigDeviceHandleByIndex", device.handle, index)
-            if not handle.ok:
-                continue
-            part = Device(
-                device.index, _text(self.call("nvmlDeviceGetUUID", handle.value).value) or "", handle.value
-            )
-            memory = self.memory(part).value
-            name = _text(self.read(part, "nvmlDeviceGetName").value) or ""
-            found.append({"uuid": part.uuid, "name": name, "memory": int(memory.total) if memory else None})
-        return found
-
     def memory(self, device: Device) -> Reading:
         """`nvmlMemory_t`; version 2, which counts what the driver reserves apart, where the driver has it."""
         newer = self.read(device, "nvmlDeviceGetMemoryInfo", self.api.nvmlMemory_v2)
@@ -309,87 +267,6 @@ NARROW = "32 bits"
 """The reason of a field that is an integer of 32 bits: as a byte counter it wraps every 4 GiB."""
 
 
-def _text(value: str | bytes | None) -> str | None:
+def text_of(value: str | bytes | None) -> str | None:
     """Older versions of the binding return bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _numa_node(root: Path, bus: str | None) -> int | None:
-    """The NUMA node that a PCI device hangs on; NVML writes the domain with 8 digits, sysfs with 4."""
-    if bus is None:
-        return None
-    domain, _, rest = bus.lower().partition(":")
-    try:
-        node = int((root / f"sys/bus/pci/devices/{domain[-4:]}:{rest}/numa_node").read_text())
-    except (OSError, ValueError):
-        return None
-    return node if node >= 0 else None
-
-
-def pcie_ceiling(generation: int, lanes: int) -> float | None:
-    """Bytes/s of a link in one direction: transfers/s × lanes × line coding ÷ 8; None for an unknown
-    generation.
-    """
-    rate = {
-        1: 2.5 * 0.8,
-        2: 5 * 0.8,
-        3: 8 * 128 / 130,
-        4: 16 * 128 / 130,
-        5: 32 * 128 / 130,
-        6: 64 * 242 / 256,
-    }
-    return rate[generation] * 1e9 * lanes / 8 if generation in rate and lanes > 0 else None
-
-
-def cuda_order(devices: Sequence[Device], environ: Mapping[str, str]) -> list[Device] | None:
-    """The devices as CUDA numbers them here; None where the environment cannot tell.
-
-    `CUDA_VISIBLE_DEVICES` picks and orders by UUID prefix or by number; CUDA stops at the first entry that it
-    does not know. Its numbers follow the PCI bus, as NVML's do, if CUDA_DEVICE_ORDER says so or all GPUs are
-    alike; else CUDA puts the fastest first, and only the runtime knows which that is. A GPU that NVML could
-    not read may count in CUDA's numbers or not: nobody can tell.
-    """
-    same = environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID" or len({d.name for d in devices}) <= 1
-    by_bus = same and [d.index for d in devices] == list(range(len(devices)))
-    wanted = environ.get("CUDA_VISIBLE_DEVICES")
-    if wanted is None:
-        return list(devices) if by_bus else None
-    chosen: list[Device] = []
-    for entry in (part.strip() for part in wanted.split(",")):
-        if entry.isdigit():
-            if not by_bus:
-                return None
-            found = [devices[int(entry)]] if int(entry) < len(devices) else []
-        else:
-            found = [d for d in devices if entry.startswith("GPU-") and d.uuid.startswith(entry)]
-        if len(found) != 1 or found[0] in chosen:
-            break
-        chosen += found
-    return chosen
-
-
-def main(write: Callable[[str], Any] = print) -> None:
-    """Write one JSON line: driver, devices, and each metric's value or why there is none."""
-    from .nvml_source import NvmlSource
-
-    source = NvmlSource()
-    if source.specs:
-        time.sleep(0.25)  # what GPM and the counters are to be read over
-    values = source.read_all()
-    readings = {
-        spec.id: spec.rounded(value) if spec.status == "ok" else f"{spec.status}: {spec.reason}"
-        for spec, value in zip(source.specs, values, strict=True)
-    }
-    document = {
-        "driver": source.nvml.driver,
-        "cuda": source.nvml.cuda,
-        "reason": source.reason(),
-        "gpus": source.nvml.facts(),
-        "readings": readings,
-    }
-    source.close()
-    write(json.dumps(document, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

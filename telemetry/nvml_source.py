@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from . import processes, tenants
+from . import gpu_facts, processes, tenants
 from .gpm import SHORTEST_NS
 from .gpu_reader import NAMES, GpuReader, Readings
 from .metrics import SECOND, Every, Level, MetricSpec, Value
@@ -77,7 +77,7 @@ class NvmlSource:
 
     def facts(self) -> list[dict[str, object]]:
         """The devices for the header."""
-        return self.nvml.facts()
+        return gpu_facts.facts(self.nvml)
 
     def tenants(self, uuid: str) -> tenants.Tenants:
         """The processes on a device when they were last looked at; asked for a device that is not there,

@@ -26,6 +26,7 @@ from infertop.sessions.headless import measure
 from infertop.sessions.plan import Task
 from infertop.sessions.proof import Terms, sentence
 from infertop.sessions.settings import EngineSettings
+from infertop.telemetry import gpu_facts
 from infertop.telemetry.bottleneck import diagnose
 from infertop.telemetry.nvml import Nvml
 from infertop.tests.models import bottlenecks
@@ -129,7 +130,7 @@ def _chosen() -> list[Case]:
 
 def _gpu() -> str | None:
     """The first GPU's short name, as `h100`; None where there is none."""
-    facts = Nvml().facts()
+    facts = gpu_facts.facts(Nvml())
     if not facts:
         return None
     words = re.findall(r"[a-z]*\d+[a-z]*", str(facts[0].get("name")).lower())

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pynvml
 import pytest
-from infertop.telemetry import nvml
-from infertop.telemetry.nvml import NARROW, Device, Nvml, classify, cuda_order, pcie_ceiling
+from infertop.telemetry import __main__ as program
+from infertop.telemetry.gpu_facts import cuda_order, facts, pcie_ceiling
+from infertop.telemetry.nvml import NARROW, Device, Nvml, classify
 
 from . import fake_nvml
 from .fake_nvml import GPU_IS_LOST, NO_PERMISSION, NOT_SUPPORTED, Machine, h100, l4, rtx4050
@@ -98,7 +99,7 @@ def test_facts(tmp_path: Path) -> None:
     opened = Nvml(Machine(h100(pci="00000000:0A:00.0"), l4(pci="00000000:0B:00.0")))
     assert opened.reason() == ""
     assert (opened.driver, opened.cuda, opened.driver_major) == ("580.159.04", "13.0", 580)
-    first, second = opened.facts(tmp_path)
+    first, second = facts(opened, tmp_path)
     assert first == {
         "index": 0,
         "uuid": "GPU-11111111",
@@ -111,7 +112,7 @@ def test_facts(tmp_path: Path) -> None:
         "slices": [],
     }
     assert (second["capability"], second["numa"]) == ("8.9", None)
-    json.dumps(opened.facts())
+    json.dumps(facts(opened))
 
 
 def test_what_is_never_supported_is_asked_once() -> None:
@@ -265,10 +266,9 @@ def test_a_gpu_that_cannot_be_read_moves_no_number() -> None:
 
 
 def test_one_line_of_json_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvml, "Nvml", lambda: Nvml(Machine(init_error=12)))
     monkeypatch.setattr("infertop.telemetry.nvml_source.Nvml", lambda: Nvml(Machine(init_error=12)))
     lines: list[str] = []
-    nvml.main(lines.append)
+    program.main(lines.append)
     assert json.loads(lines[0]) == {
         "driver": None,
         "cuda": None,

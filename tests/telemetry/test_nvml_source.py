@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 import pytest
+from infertop.telemetry import gpu_facts
 from infertop.telemetry.gpm import NO_GPM
 from infertop.telemetry.gpu_reader import LEGACY_WINDOW
 from infertop.telemetry.metrics import SECOND, MetricSpec, Value
@@ -360,7 +361,7 @@ def test_a_slice_of_a_gpu_has_memory_of_its_own_and_nothing_else() -> None:
     part = mig_slice()
     machine = Machine(h100(mig=True, slices=[part]))
     opened = Nvml(machine)
-    (facts,) = opened.facts()
+    (facts,) = gpu_facts.facts(opened)
     assert facts["slices"] == [{"uuid": part.uuid, "name": part.name, "memory": 10 << 30}]
     handle = machine.nvmlDeviceGetMigDeviceHandleByIndex(opened.devices[0].handle, 0)
     device = Device(0, part.uuid, handle, mig=True)
@@ -369,7 +370,7 @@ def test_a_slice_of_a_gpu_has_memory_of_its_own_and_nothing_else() -> None:
         reading = opened.read(device, name, *([1] if "Pcie" in name else []))
         assert (reading.status, reading.reason) == ("absent", "this GPU does not support it while MIG is on")
     assert opened.read(device, "nvmlGpmQueryDeviceSupport").status == "absent"
-    assert Nvml(Machine(h100())).facts()[0]["slices"] == []
+    assert gpu_facts.facts(Nvml(Machine(h100())))[0]["slices"] == []
 
 
 def test_a_mig_gpu_says_what_it_lacks() -> None:
