@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 from importlib import resources
 
 from ._budgets import Budget, table
+from ._results import results
 
 ROUNDS = 5
 SECONDS = 4
@@ -46,12 +46,10 @@ def bare(path: str) -> float:
 
 def ours() -> float:
     """p50 in ms of `infertop run`."""
-    command = [
-        sys.executable, "-m", "infertop", "run", "smallcnn", "--backend", "onnxruntime-cpu", "--batch", str(BATCH), "--threads", str(THREADS),
-        "--warmup", "1s", "--duration", f"{SECONDS}s", "--no-record", "--json", "-",
-    ]  # fmt: skip
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout)["results"][0]["latency_ms"]["p50"])
+    (result,) = results(
+        "smallcnn", "--backend", "onnxruntime-cpu", "--batch", str(BATCH), "--threads", str(THREADS), "--warmup", "1s", "--duration", f"{SECONDS}s",
+    )  # fmt: skip
+    return float(result["latency_ms"]["p50"])
 
 
 def main() -> None:

@@ -5,38 +5,23 @@ ResNet18, batch 32, on both pinned data paths; the stages are the means of the s
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infertop.telemetry.nvml import Nvml
 
 from ._budgets import Budget, table
+from ._results import results
 
 BATCH = 32
 DEPTH = 4
 """In flight: one in each of host, h2d, compute and d2h."""
 
-SECONDS = 5
+MEASURED = ("--warmup", "2s", "--duration", "5s", "--no-agreement")
 BACKENDS = "torch-eager,onnxruntime-cuda"
 STAGES = ("host", "h2d", "compute", "d2h")
 LOST = 5.0
 """Of the longest stage's rate, %."""
-
-
-def results(model: str, words: Sequence[str]) -> list[dict[str, Any]]:
-    """Those of `infertop run`, what could not be measured among them."""
-    command = [
-        sys.executable, "-m", "infertop", "run", model, *words, "--batch", str(BATCH), "--load", f"pipelined:{DEPTH}", "--warmup", "2s",
-        "--duration", f"{SECONDS}s", "--no-agreement", "--no-record", "--json", "-",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not done.stdout:
-        raise SystemExit(f"{' '.join(command[2:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["results"]
-    return found
 
 
 def longest(result: Mapping[str, Any]) -> tuple[str, float] | None:
@@ -76,7 +61,7 @@ def main() -> None:
         print(f"not measured: {reason}")
         return
     words = ["--backend", BACKENDS, "--precision", "fp32,tf32", "--data-path", "pinned,pinned-ready"]
-    report(results("resnet18", words))
+    report(results("resnet18", *words, "--batch", str(BATCH), "--load", f"pipelined:{DEPTH}", *MEASURED))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ past of 511); a CPU is given smaller batches and fewer requests. Outputs are com
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from typing import Any
 
 from infertop.sessions import lines, units
 from infertop.telemetry.nvml import Nvml
+
+from ._results import results
 
 MODELS = """
 import sys, torch, transformers
@@ -54,22 +55,13 @@ CPU = Here(
 )
 
 
-def results(model: str, here: Here, batch: int, sequence: int, past: int) -> list[dict[str, Any]]:
-    """Those of `infertop run`, what could not be measured among them."""
-    words = [
-        "--dim",
-        f"sequence_length={sequence}",
-        *(["--dim", f"past_sequence_length={past}"] if past else []),
-    ]
-    command = [
-        sys.executable, "-m", "infertop", "run", model, "--backend", here.backends, "--precision", "fp32", "--batch", str(batch), *words,
-        *here.words, *([] if batch == 1 else ["--no-agreement"]), "--no-record", "--json", "-",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if not done.stdout:
-        raise SystemExit(f"{' '.join(command[2:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["results"]
-    return found
+def results_of(model: str, here: Here, batch: int, sequence: int, past: int) -> list[dict[str, Any]]:
+    sizes = ["--dim", f"sequence_length={sequence}"]
+    sizes += ["--dim", f"past_sequence_length={past}"] if past else []
+    return results(
+        model, "--backend", here.backends, "--precision", "fp32", "--batch", str(batch), *sizes, *here.words,
+        *([] if batch == 1 else ["--no-agreement"]),
+    )  # fmt: skip
 
 
 def row(name: str, size: str, result: Mapping[str, Any]) -> list[str]:
@@ -89,7 +81,7 @@ def rows(here: Here, folder: str) -> Sequence[Sequence[str]]:
     found = []
     for name, batch, sequence, past in here.shapes:
         size = f"{batch}×{sequence}" + (f", past {past}" if past else "")
-        measured = results(str(Path(folder, name)), here, batch, sequence, past)
+        measured = results_of(str(Path(folder, name)), here, batch, sequence, past)
         fresh = [row(name, size, result) for result in measured]
         for cells in fresh:
             print("  ".join(cells), flush=True)
