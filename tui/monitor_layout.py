@@ -39,16 +39,18 @@ def _ruled(width: int, top: int, bottom: int, gpus: int, cores: int) -> list[Pla
     y += device
     # A core needs no more than a row; beside the host's panel there is room anyway.
     host = min(5, max(3, bottom - y - 4), 5 if gpus else 1 + cores)
-    if gpus:
-        places += [
-            Place("machine", 0, y, half, host, "rule"),
-            Place("cores", half, y, width - half, host, "rule"),
-        ]
-    else:
-        places.append(Place("cores", 0, y, width, host, "rule"))
+    places += _host(gpus, y, width, host, "rule")
     y += host
     places.append(Place("processes", 0, y, width, bottom - y, "rule"))
     return places
+
+
+def _host(gpus: int, y: int, width: int, high: int, frame: str) -> list[Place]:
+    """The machine beside its cores; without a GPU the machine stands above already, and the cores have the row."""
+    if not gpus:
+        return [Place("cores", 0, y, width, high, frame)]
+    half = width // 2
+    return [Place("machine", 0, y, half, high, frame), Place("cores", half, y, width - half, high, frame)]
 
 
 def _framed(width: int, top: int, bottom: int, gpus: int, cores: int) -> list[Place]:
@@ -74,13 +76,7 @@ def _framed(width: int, top: int, bottom: int, gpus: int, cores: int) -> list[Pl
         Place(second, wide, y, width - wide, device, "box"),
     ]
     y += device
-    if gpus:
-        places += [
-            Place("machine", 0, y, half, host, "box"),
-            Place("cores", half, y, width - half, host, "box"),
-        ]
-    else:
-        places.append(Place("cores", 0, y, width, host, "box"))
+    places += _host(gpus, y, width, host, "box")
     y += host
     places += [
         Place("processes", 0, y, width, bottom - events - y, "box"),
