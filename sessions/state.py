@@ -28,6 +28,7 @@ PROCESSES = 256
 METRICS = 4096
 """The most metrics of a table that are followed."""
 
+_WORKER_GONE = 3_000_000_000  # ns; a worker that lives is read at every tick
 _WAITING = 256  # ticks that are taken together into the history
 _DATA_LIMIT = 4096  # bytes of an event's data that are kept
 _LOST = Fault("engine-lost", "the engine ended before this run did", "run it again")
@@ -295,7 +296,9 @@ class SessionState:
         ring = self._ring
         if self._level == "off":  # what was read last says nothing of now
             return {"values": {}, "ages": {}, "metrics": ring.metrics}
-        known = np.flatnonzero(~np.isnan(ring.values))
+        known = np.array(
+            [i for i in np.flatnonzero(~np.isnan(ring.values)) if not self._gone(i, now)], np.intp
+        )
         names = [ring.metrics[i].id for i in known]
         ages = np.maximum(now - ring.read[known], 0) / 1e9
         return {
@@ -303,6 +306,11 @@ class SessionState:
             "ages": dict(zip(names, ages.tolist(), strict=True)),
             "metrics": ring.metrics,
         }
+
+    def _gone(self, i: int, now: int) -> bool:
+        """Whether this reading is of a worker that runs no more."""
+        ring = self._ring
+        return ring.metrics[i].id.startswith("worker.") and now - ring.read[i] > _WORKER_GONE
 
 
 def _since_request(run: RunState | None, now: int) -> float | None:

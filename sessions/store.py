@@ -30,6 +30,9 @@ _SETTLED = 60.0  # s; what is younger may belong to an engine that is just start
 SAMPLES = Path(__file__).parent / "samples"
 """Recordings that come with the package, a directory each."""
 
+FIRST_SAMPLE = "h100-resnet18"
+"""The one that `replay --sample` plays when it is given no name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -271,10 +274,9 @@ def resolve(text: str | None = None, sessions_dir: str | Path | None = None) -> 
 
 
 def sample(name: str | None = None) -> Found:
-    """A recording that comes with infertop; the first one where none is named. Raises MeasureError with their names."""
+    """A recording that comes with infertop; README's first where none is named. Raises MeasureError with their names."""
     known = sorted(path.name for path in SAMPLES.iterdir() if path.is_dir()) if SAMPLES.is_dir() else []
-    if name is None and known:
-        name = known[0]
+    name = FIRST_SAMPLE if name is None else name
     if name not in known:
         raise MeasureError(
             "session-not-found",

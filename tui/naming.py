@@ -57,8 +57,8 @@ def differences(one: Configuration, other: Configuration, view: View, *, named: 
         out.append(model_name(one.model))
     if one.precision != other.precision:
         out.append(one.precision)
-    if one.batch != other.batch:
-        out.append("no batch axis" if one.batch is None else f"batch {one.batch}")
+    if one.batch is not None and one.batch != other.batch:
+        out.append(f"batch {one.batch}")
     out += [f"{clean(k)}={v}" for k, v in one.dims.items() if other.dims.get(k) != v]
     if one.data_path != other.data_path:
         out.append(one.data_path)

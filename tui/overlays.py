@@ -71,12 +71,16 @@ class Pager:
 
 
 def text_rows(text: str) -> Callable[[int], list[Row]]:
-    """Somebody else's text as rows of any width."""
+    """Somebody else's text as rows of any width; what begins with blanks, as a traceback's lines do, keeps them."""
 
     def rows(width: int) -> list[Row]:
         out: list[Row] = []
         for line in text.splitlines() or [""]:
-            out += [((piece, "text"),) for piece in wrap(clean(line), width)] or [EMPTY]
+            line = line.expandtabs(4)
+            indent = " " * min(len(line) - len(line.lstrip()), width // 2)
+            out += [((indent + piece, "text"),) for piece in wrap(clean(line), width - len(indent))] or [
+                EMPTY
+            ]
         return out
 
     return rows

@@ -9,7 +9,7 @@ from .actions import ACTIONS
 from .help import rows as help_rows
 from .overlays import Choice, Pager, Picker, text_rows
 from .panels.log import entries
-from .render.cells import EMPTY, Row, clean
+from .render.cells import EMPTY, Row, clean, wrap
 from .render.events import line
 from .scene import Message, Scene
 from .theme import THEMES
@@ -103,7 +103,10 @@ def output(app: InfertopApp) -> None:
     def rows(width: int) -> list[Row]:
         out = [
             *text_rows(fault.message)(width),
-            *(((f"→ {clean(fault.fix)}", "two"),),) * bool(fault.fix),
+            *(
+                ((f"{'  ' if i else '→ '}{line}", "two"),)
+                for i, line in enumerate(wrap(clean(fault.fix), width - 2))
+            ),
             EMPTY,
         ]
         return out + text_rows(fault.detail or "the runtime printed nothing")(width)

@@ -251,6 +251,17 @@ def test_values_keep_the_newest_reading_and_its_age() -> None:
     assert view.ages == {"host.m0": 0.25, "host.m2": 0.0}
 
 
+def test_a_worker_that_runs_no_more_has_no_readings() -> None:
+    head = header(2)
+    worker = msgspec.structs.replace(head.metrics[0], id="worker.cpu")
+    state = folded([msgspec.structs.replace(head, metrics=[worker, head.metrics[1]])])
+    state.apply(tick(0, m=[98.0, 1.0]))
+    state.apply(tick(10, m=[None, None]))
+    assert state.view().values == {"worker.cpu": 98.0, "host.m1": 1.0}, "a late tick or two is no end"
+    state.apply(tick(20, m=[None, None]))
+    assert state.view().values == {"host.m1": 1.0}
+
+
 def test_counters_become_rates() -> None:
     head = header(1)
     head = msgspec.structs.replace(head, metrics=[msgspec.structs.replace(head.metrics[0], counter=True)])

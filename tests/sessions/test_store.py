@@ -328,6 +328,13 @@ def test_a_session_is_played_again_by_what_finds_it(home: Path, tmp_path: Path) 
         assert found(words) == path
 
 
+def test_replay_without_a_name_plays_the_recording_that_the_readme_shows_first() -> None:
+    assert store.sample().name == "h100-resnet18"
+    with pytest.raises(MeasureError, match="no sample h100") as caught:
+        store.sample("h100")
+    assert "h100-data-paths, h100-resnet18, h100-silent-fallback" in caught.value.fix
+
+
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "file").write_text("")

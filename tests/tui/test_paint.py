@@ -259,7 +259,8 @@ def test_a_parked_worker_is_said_to_have_been_quick() -> None:
 def test_a_failed_switch_says_what_and_what_to_do_and_keeps_the_old_results() -> None:
     lines = screen(synthetic.failed())
     assert "✕ FAILED  torch: resnet18 with batch 4096 needs more memory" in lines[2]
-    assert "→ press B for a smaller batch · o: its output" in lines[3]
+    assert "→ press B for a smaller batch " in lines[3]
+    assert lines[3].rstrip().endswith("o its output")
     assert "before: ort-cpu" in lines[4]
 
 
@@ -269,7 +270,12 @@ def test_a_failure_stays_while_another_configuration_carries_on() -> None:
     after = synthetic.run(3, measured_s=4.0)
     lines = screen(dataclasses.replace(view, run=after, runs=(*view.runs, view.run)))
     assert "FAILED  torch" in lines[2]
-    assert "ort-cpu carries on" in lines[3]
+    assert lines[3].rstrip().endswith("ort-cpu carries on  o its output")
+    assert view.run.error is not None
+    wordy = msgspec.structs.replace(view.run.error, fix="try " + "another way or " * 8 + "none")
+    failed = dataclasses.replace(view.run, error=wordy)
+    lines = screen(dataclasses.replace(view, run=after, runs=(*view.runs, failed)))
+    assert lines[3].rstrip().endswith("… ort-cpu carries on  o its output"), "what to do is cut before them"
     later = synthetic.run(3, measured_s=40.0)
     assert "MEASURING" in screen(dataclasses.replace(view, run=later, runs=(*view.runs, view.run)))[2]
 
@@ -283,12 +289,23 @@ def test_a_load_that_was_stopped_is_no_failure() -> None:
     lines = screen(synthetic.view(run=run))
     assert "STOPPED · r or x starts again" in lines[2]
     assert "stopped while loading the model" in lines[3]
+    assert any("this run was stopped before it had results" in line for line in lines)
+    assert not any("failed" in line for line in lines)
     measured = synthetic.run(phase="end")
     stop = Event(t=1, kind="command", text="the load is stopped", run=1, data={"do": "stop"})
     lines = screen(synthetic.view(run=measured, events=(stop,)))
     assert "STOPPED · r or x starts again" in lines[2]
     assert "8 939 samples/s over" in lines[3]
     assert "DONE" in screen(synthetic.view(run=measured))[2]
+
+
+def test_a_run_that_failed_before_it_had_results_says_so_in_every_panel_of_results() -> None:
+    run = synthetic.run(n=0, phase="end", error=Fault("model-unreadable", "x.onnx is not an ONNX model"))
+    lines = screen(synthetic.view(run=run), 120, 40)
+    assert sum(line.count("this run failed before it had results") for line in lines) == 2, (
+        "latency and stages"
+    )
+    assert not any("timed by stage yet" in line for line in lines)
 
 
 @pytest.mark.parametrize(

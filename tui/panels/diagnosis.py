@@ -53,8 +53,11 @@ def held_back(scene: Scene, run: RunView, width: int) -> Row:
         (clean(found.kind).upper(), "two-strong"),
         (f"  {clean(found.text)}", "text"),
     )
-    if length(row) + length(remedy) > width:  # the sentence is cut before the advice, down to three fifths
-        row = fit(row, max(width * 3 // 5, width - length(remedy)))
+    room = width - length(remedy)
+    if (
+        room >= width * 3 // 5 and length(row) > room
+    ):  # a short advice is kept whole, beside a long one the sentence
+        row = fit(row, room)
     return fit((*row, *remedy), width)
 
 

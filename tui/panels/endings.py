@@ -36,9 +36,11 @@ def failed(scene: Scene, run: RunView, width: int, also: str = "") -> list[Row]:
     """A run that failed, or that cannot be had here, and what to do."""
     assert run.error is not None
     head = headed("○ UNAVAILABLE", "two-strong") if unavailable(run) else headed("✕ FAILED", "bad")
-    more = "o: its output" if run.error.detail else ""
-    fix = " · ".join(part for part in (run.error.fix, more, also) if part)
-    return sentence(head, f"{short_backend(scene.view, run.configuration)}: {run.error.message}", fix, width)
+    beside: Row = ((f"{clean(also)}  ", "text"),) if also else EMPTY
+    if run.error.detail:
+        beside = (*beside, ("o", "key"), (" its output ", "dim"))
+    text = f"{short_backend(scene.view, run.configuration)}: {run.error.message}"
+    return sentence(head, text, run.error.fix, width, beside=beside)
 
 
 def stood_in_for(scene: Scene, run: RunView, present: RunView, width: int) -> list[Row]:

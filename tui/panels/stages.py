@@ -97,7 +97,7 @@ def compact(scene: Scene, width: int, height: int) -> list[Row]:
 
 def body(scene: Scene, width: int, height: int) -> list[Row]:
     run = shown_run(scene.view)
-    if run is None or (run.latency is None and run.error is None):
+    if run is None or run.latency is None:
         return said(waiting_for(scene), width, height)
     rows = [_bar(scene, run, width), _legend(scene, run, width)]
     line: Row = ((number(run.throughput), "strong"), (" samples/s", "text"))

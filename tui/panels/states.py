@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..render.cells import EMPTY, Row, clean, fit, length, wrap
+from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
 from ..scene import Scene
 
 PHASE_WORDS = {
@@ -28,11 +28,18 @@ def said(text: str, width: int, height: int) -> list[Row]:
 
 
 def sentence(
-    head: Row, text: str, fix: str, width: int, style: str = "text", fix_style: str = "dim", most: int = 2
+    head: Row,
+    text: str,
+    fix: str,
+    width: int,
+    style: str = "text",
+    fix_style: str = "dim",
+    most: int = 2,
+    beside: Row = EMPTY,
 ) -> list[Row]:
     """Two rows of the verdict's place: a sentence behind its head, then what to do; a long sentence goes on in the second row.
 
-    Where that would be cut, and `most` allows it, there are more rows.
+    Where that would be cut, and `most` allows it, there are more rows. `beside` stands at the right of the second row and is not cut.
     """
     text, fix = clean(text), clean(fix)
     first, *rest = wrap(text, width - length(head)) or [""]
@@ -48,6 +55,8 @@ def sentence(
             for i, line in enumerate(wrap(fix, width - 5))
         ]
         rows = [rows[0], *lines, *todo][:most]
+    if beside:
+        return [fit(rows[0], width), spread(second, beside, width)]
     return [fit(row, width) for row in rows]
 
 
@@ -70,7 +79,8 @@ def waiting_for(scene: Scene) -> str:
             else "nothing has been measured yet"
         )
     if view.run.error is not None:
-        return "this run failed before it had results"
+        how = "was stopped" if view.run.error.kind == "stopped" else "failed"
+        return f"this run {how} before it had results"
     phase = view.run.phase
     if phase == "warmup":
         return "warming up: these requests are not counted"
