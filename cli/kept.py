@@ -19,6 +19,7 @@ def attach(session: str, sessions_dir: str | None) -> int:
     from ..sessions import store
 
     place = store.resolve(session, sessions_dir)
+    store.must_live(place)
     needs_terminal("infertop ls")
     from ..tui.start import run_attached
 
@@ -54,6 +55,7 @@ def stop(session: str, sessions_dir: str | None) -> int:
     from ..sessions.commands import Client
 
     place = store.resolve(session, sessions_dir)
+    store.must_live(place)
     client = Client(place.socket)
     client.send("end")
     client.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -284,6 +285,17 @@ def sample(name: str | None = None) -> Found:
             f"the samples are {', '.join(known) or 'not installed'}",
         )
     return Found(name, SAMPLES / name)
+
+
+def must_live(found: Found) -> None:
+    """Raises MeasureError where no engine writes this session any more."""
+    if not found.live:
+        again = shlex.join(["infertop", "replay", *replay_words(found.path)])
+        raise MeasureError(
+            "session-ended",
+            f"the session {found.name} has ended",
+            f"{again} plays it; infertop ls shows which are live",
+        )
 
 
 def replay_words(path: Path) -> tuple[str, ...]:

@@ -309,8 +309,12 @@ def test_a_found_session_says_whether_it_is_live(home: Path) -> None:
     writer = SegmentWriter(place.path, header())
     assert store.resolve("now").live
     assert store.resolve("now").socket == place.socket
+    store.must_live(store.resolve("now"))
     writer.close()
     assert not store.resolve("now").live
+    with pytest.raises(MeasureError, match="the session now has ended") as caught:
+        store.must_live(store.resolve("now"))
+    assert "infertop replay now plays it" in caught.value.fix
 
 
 def test_a_session_is_played_again_by_what_finds_it(home: Path, tmp_path: Path) -> None:
