@@ -127,7 +127,13 @@ class Engine:
 
     def _write(self, records: Sequence[AnyRecord]) -> None:
         if self.writer.failure is not None and self.place.recording and not self._nowhere:
+            before = self.writer
             self._leave_disk(self.writer.failure)
+            if (
+                self.writer is not before
+            ):  # their times are the old segment's, and the new one has a key record already
+                now = self.now()
+                records = [msgspec.structs.replace(r, t=now) for r in records if not isinstance(r, Key)]
         for record in records:
             self.state.apply(record)
         self.writer.append(records)
@@ -159,6 +165,7 @@ class Engine:
         self.place, self.writer, self.header = place, writer, header
         self._began = clock.monotonic
         self._next_tick = clock.monotonic + header.interval
+        self._next_key = KEY_EVERY_S
         self.state.apply(header)
         self.diagnosis.take(header)
         self._write([self._key(clock)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .actions import ACTIONS, GROUPS, Situation
-from .render.cells import EMPTY, Row, wrap
+from .render.cells import BRAILLE, EMPTY, Glyphs, Row, wrap
 
 _MEANINGS = (
     ("service latency", "from the first call made for a request until the host knows that it is complete"),
@@ -71,7 +71,7 @@ _MONITOR_MEANINGS = (
 )
 
 
-def rows(situation: Situation, width: int) -> list[Row]:
+def rows(situation: Situation, width: int, glyphs: Glyphs = BRAILLE) -> list[Row]:
     """The whole text of the help screen."""
     out: list[Row] = []
     for group, title in GROUPS:
@@ -81,8 +81,11 @@ def rows(situation: Situation, width: int) -> list[Row]:
         out.append(((title, "title"),))
         for action in actions:
             why = action.objection(situation)
-            line: Row = ((f"  {action.shown:<10}", "key"), (action.text, "dim" if why else "text"))
-            if why and len(action.text) + len(why) + 16 <= width:
+            line: Row = (
+                (f"  {glyphs.key(action.shown):<12}", "key"),
+                (action.text, "dim" if why else "text"),
+            )
+            if why and len(action.text) + len(why) + 18 <= width:
                 line = (*line, (f"  ({why})", "dim"))
             out.append(line)
         out.append(EMPTY)

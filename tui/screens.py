@@ -42,7 +42,7 @@ def perform(app: InfertopApp, name: str) -> None:
     elif name == "copy":
         copy(app)
     elif name == "help":
-        app.open(Pager("help", lambda width: help_rows(app.situation(), width)))
+        app.open(Pager("help", lambda width: help_rows(app.situation(), width, app.glyphs)))
     elif name == "events":
         app.open(
             Pager(
@@ -118,7 +118,7 @@ def palette(app: InfertopApp) -> Picker:
     """Every action of this context by name; one that cannot be done now says why."""
     situation = app.situation()
     choices = [
-        Choice(a.id, a.text, keys=a.shown, why_not=a.objection(situation))
+        Choice(a.id, a.text, keys=app.glyphs.key(a.shown), why_not=a.objection(situation))
         for a in ACTIONS
         if a.palette and situation.context in a.contexts
     ]

@@ -73,7 +73,7 @@ def test_recording_off_and_on_keeps_what_was_asked_for_and_the_viewer(tmp_path: 
 def test_a_disk_that_fails_costs_nothing_that_was_written(tmp_path: Path) -> None:
     place = store.create("smallcnn", tmp_path / "s", "failing")
     engine = Engine(EngineSettings(interval_s=0.1), place)
-    first = place.path
+    first, began = place.path, engine.header.clock.monotonic
     runner = engine.start(kit.task(requests=300))
     while not runner.measuring:
         engine.step()
@@ -89,7 +89,11 @@ def test_a_disk_that_fails_costs_nothing_that_was_written(tmp_path: Path) -> Non
     with Session(second) as unrecorded:
         records = [record for _, record in unrecorded.range(0, unrecorded.end + 1)]
         assert unrecorded.header is not None
+        assert unrecorded.end <= time.monotonic_ns() - unrecorded.header.clock.monotonic
         assert not unrecorded.header.recording
+    assert engine.state.now <= time.monotonic_ns() - began, (
+        "what was on its way has no time of the segment before"
+    )
     assert isinstance(records[0], Key)
     assert any(isinstance(r, Event) and "No space left" in r.text for r in records)
     assert any(isinstance(r, Run) and r.phase == "end" for r in records)

@@ -128,7 +128,7 @@ def footer(scene: Scene, width: int) -> Row:
     first = [k for k in keys if k not in last]
 
     def part(key: str, text: str) -> Row:
-        return ((f" {key} ", "head-one"), (f"{text} ", "head-dim"))
+        return ((f" {scene.glyphs.key(key)} ", "head-one"), (f"{text} ", "head-dim"))
 
     tail: Row = tuple(cell for key in last for cell in part(*key))
     row: Row = EMPTY

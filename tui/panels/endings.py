@@ -71,7 +71,8 @@ def ended(scene: Scene, width: int) -> list[Row]:
     if run is not None and run.error is not None:
         return failed(scene, run, width)
     if run is None:
-        return sentence(head, "nothing was measured", "", width)
+        fault = next((e.text for e in reversed(view.events) if e.level == "error"), "")
+        return sentence(head, f"nothing was measured{fault and ': '}{fault}", "", width)
     return [fit((*head, (result(run), "text")), width), held_back(scene, run, width) or fit(EMPTY, width)]
 
 

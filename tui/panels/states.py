@@ -70,6 +70,8 @@ def waiting_for(scene: Scene) -> str:
     view = scene.view
     if view.state == "waiting":
         return "waiting for the session"
+    if view.run is None and view.state in ("ended", "lost"):
+        return "nothing was measured"
     if view.run is None and scene.awaited is not None:
         return "starting"
     if view.run is None:
