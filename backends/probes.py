@@ -151,12 +151,13 @@ def onnxruntime_folder() -> Path | None:
 
 
 def _onnxruntime_cuda() -> _Finding:
-    """The CUDA provider's library, the libraries that it needs, a driver and a GPU; cheapest first."""
+    """The CUDA provider's library, the libraries that it needs, a driver and a GPU. Without a GPU nothing falls back: its worker asks
+    the driver first."""
     finding = _onnxruntime()
     folder = onnxruntime_folder()
     if finding.reason or folder is None:
         return finding
-    library = folder / "libonnxruntime_providers_cuda.so"
+    library, gpus = folder / "libonnxruntime_providers_cuda.so", _gpus()
     if not library.is_file():
         both = all(version_of(name) for name in ONNXRUNTIME_DISTRIBUTIONS)
         return _Finding(
@@ -165,11 +166,10 @@ def _onnxruntime_cuda() -> _Finding:
             else "this onnxruntime has no CUDA provider",
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
             finding.version,
-            falls_back=True,
+            falls_back=not isinstance(gpus, _Finding),
         )
-    gpus = _gpus()
     if isinstance(gpus, _Finding):
-        return dataclasses.replace(gpus, version=finding.version, falls_back=True)
+        return dataclasses.replace(gpus, version=finding.version)
     lacking = libraries.missing(library)
     if lacking:
         return _Finding(

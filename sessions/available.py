@@ -72,6 +72,4 @@ class Available:
         if backend is None:
             registry.resolve(configuration.backend)
         elif not backend.usable:
-            raise MeasureError(
-                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
-            )
+            raise MeasureError("backend-missing", backend.reason, backend.fix)

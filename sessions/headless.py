@@ -218,9 +218,7 @@ def _one(
     elif backend is not None and not (backend.usable or backend.falls_back):
         engine.refuse(
             task,
-            MeasureError(
-                "backend-missing", f"{backend.name} cannot be used here: {backend.reason}", backend.fix
-            ),
+            MeasureError("backend-missing", backend.reason, backend.fix),
             "unavailable",
         )
         return True

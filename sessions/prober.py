@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,8 @@ from pathlib import Path
 from ..backends import boot
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
+
+_PIP = re.compile(r"\bpip(?= (?:un)?install\b)")
 
 TIMEOUT_S = 30.0
 """A probe imports nothing heavy; one that takes longer hangs (a dead network file system under site-packages)."""
@@ -45,4 +50,8 @@ def probe(python: str | None = None) -> list[Availability]:
             "it must be Python 3.10 or later with numpy",
             done.stderr,
         )
-    return [Availability(**json.loads(line)) for line in done.stdout.splitlines() if line.strip()]
+    found = [Availability(**json.loads(line)) for line in done.stdout.splitlines() if line.strip()]
+    if python is None:
+        return found
+    pip = f"{shlex.quote(python)} -m pip"  # a remedy installs where it is lacking
+    return [dataclasses.replace(a, fix=_PIP.sub(lambda _: pip, a.fix)) for a in found]

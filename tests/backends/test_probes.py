@@ -122,8 +122,10 @@ def test_a_missing_cuda_library_and_a_missing_gpu_are_named(
     monkeypatch.setattr(libraries, "missing", lambda path: ["libcublasLt.so.13"])
     assert cuda_probe().reason == "libcublasLt.so.13 cannot be loaded"
     assert "pip install" in cuda_probe().fix
+    assert cuda_probe().falls_back, "onnxruntime starts, and runs on the CPU"
     fake.devices = 0
     assert cuda_probe().reason == "CUDA sees no GPU"
+    assert not cuda_probe().falls_back, "our worker asks the driver first"
 
 
 @pytest.mark.parametrize(

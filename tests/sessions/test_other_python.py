@@ -52,6 +52,7 @@ def test_the_probe_answers_for_that_interpreter(bare: str) -> None:
     found = {a.name: a for a in probe(bare)}
     assert not found["onnxruntime-cpu"].usable
     assert "onnxruntime is not installed" in found["onnxruntime-cpu"].reason
+    assert found["onnxruntime-cpu"].fix.startswith(f"{bare} -m pip install"), "not into our own environment"
 
 
 def test_the_worker_runs_there_and_a_runtime_that_it_lacks_is_named(
