@@ -43,7 +43,7 @@ def make(text: str, options: Options) -> tuple[Any, Any]:
         raise MeasureError(
             "factory-failed",
             f"the factory {text} raised {_named(error)}",
-            "it is called without arguments, in the worker; the end of its traceback is in the detail",
+            "it is called without arguments, in the worker; its traceback says where",
             _last_lines(),
         ) from error
     module, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)

@@ -297,7 +297,7 @@ class SessionState:
         if self._level == "off":  # what was read last says nothing of now
             return {"values": {}, "ages": {}, "metrics": ring.metrics}
         known = np.array(
-            [i for i in np.flatnonzero(~np.isnan(ring.values)) if not self._gone(i, now)], np.intp
+            [i for i in np.flatnonzero(~np.isnan(ring.values)) if not self._gone(int(i), now)], np.intp
         )
         names = [ring.metrics[i].id for i in known]
         ages = np.maximum(now - ring.read[known], 0) / 1e9

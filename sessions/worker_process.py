@@ -113,11 +113,9 @@ class WorkerProcess:
             )
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         if name == "SIGKILL":
-            fix = (
-                "something killed it, often the kernel for want of memory (dmesg tells): try a smaller batch"
-            )
+            fix = "often the kernel does, for want of memory (dmesg tells): try a smaller batch"
         else:
-            fix = "the runtime crashed: its output is in the detail; another backend or version may run it"
+            fix = "the runtime crashed: another backend or version may run it"
         return MeasureError("worker-killed", f"the worker was ended by {name} while {doing}", fix, detail)
 
     def kill(self) -> None:

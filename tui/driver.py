@@ -118,6 +118,7 @@ def driver_class() -> type[Driver] | None:
             return super()._get_terminal_size()
 
         def start_application_mode(self) -> None:
+            self._started = time.monotonic()  # how long the program was suspended says nothing of the link
             super().start_application_mode()  # type: ignore[no-untyped-call]
             textual = signal.getsignal(signal.SIGWINCH)
 
