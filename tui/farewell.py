@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from ..sessions.command_line import command
+from ..sessions.lines import sentence
 from ..sessions.view import RunView, View
 from .naming import short_backend
 from .ranking import MARKS, Ranking, discounted, every, last, measured, ranking, varying
@@ -41,6 +42,10 @@ def farewell(view: View, replay: Sequence[str] = ()) -> str:
             ]
             lines.append("  ".join(cells).rstrip())
         lines.append("")
+    elif view.run is not None and view.run.error is not None and view.run.error.kind != "stopped":
+        fault = view.run.error
+        said = sentence(f"{short_backend(view, view.run.configuration)}: {fault.message}", fault.fix)
+        lines += [clean(said), ""]
     if view.header is not None and view.header.recording and replay:
         again = shlex.join(["infertop", "replay", *replay])
         lines.append(f"session {clean(view.header.session)}: {clean(again)}")

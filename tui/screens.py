@@ -10,7 +10,7 @@ from .help import rows as help_rows
 from .overlays import Choice, Pager, Picker, text_rows
 from .panels.log import entries
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.events import line
+from .render.events import whole
 from .scene import Message, Scene
 from .theme import THEMES
 
@@ -47,7 +47,7 @@ def perform(app: InfertopApp, name: str) -> None:
         app.open(
             Pager(
                 "events",
-                lambda width: [line(e, width, app.glyphs) for e in entries(scene_of(app))],
+                lambda width: [row for e in entries(scene_of(app)) for row in whole(e, width, app.glyphs)],
                 at_end=True,
             )
         )

@@ -454,6 +454,11 @@ def test_quitting_leaves_the_results_and_the_commands() -> None:
     assert "infertop run resnet18 --backend onnxruntime-cpu --batch 32" in text
     assert "infertop replay" not in farewell(synthetic.switched()), "a session that cannot be played"
     assert farewell(nothing()) == ""
+    fault = Fault("model-unreadable", "x.onnx is not an ONNX model", "export it again")
+    failed = farewell(synthetic.view(run=synthetic.run(n=0, phase="end", error=fault)))
+    assert failed.startswith("ort-cpu: x.onnx is not an ONNX model; export it again\n\n")
+    stopped = msgspec.structs.replace(fault, kind="stopped")
+    assert "x.onnx" not in farewell(synthetic.view(run=synthetic.run(n=0, phase="end", error=stopped)))
 
 
 def test_themes_follow_the_terminal() -> None:

@@ -28,7 +28,7 @@ from infertop.tui.render.cells import (
     wrap,
 )
 from infertop.tui.render.curve import curve, decades, quantile_axis
-from infertop.tui.render.events import lines, ticker
+from infertop.tui.render.events import lines, ticker, whole
 from infertop.tui.render.graph import changes, graph, seconds_axis
 from infertop.tui.render.heat import heat
 from infertop.tui.render.meter import columns, meter
@@ -485,3 +485,13 @@ def test_events_show_the_newest_and_mark_the_bad() -> None:
     row = text(ticker(entries, 60, BRAILLE))
     assert row.index("killed") < row.index("event 4")
     assert "event 0" not in row
+
+
+def test_an_event_in_full_goes_on_in_rows_of_its_own() -> None:
+    rows = whole((0, "error", "the worker hangs while measuring: for 60 s it computed nothing"), 40, BRAILLE)
+    assert [text(row)[9:] for row in rows] == [
+        "✕ the worker hangs while",
+        "measuring: for 60 s it computed",
+        "nothing",
+    ]
+    assert all(not text(row)[:9].strip() for row in rows[1:])

@@ -161,6 +161,7 @@ def test_suspend_and_resume_bring_the_whole_screen_back(tmux: Tmux) -> None:
     shown = tmux.until(lambda s: "MEASURING" in s and "q quit" in s)
     for words in ("resnet18", "latency, ms", "PCIe, memory, power"):
         assert words in shown
+    assert "slow link" not in shown, "it was away, and the terminal is as quick as before"
     tmux.keys("q")
     tmux.until(lambda s: "infertop replay" in s)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .cells import Glyphs, Row, clean, cut, length
+from .cells import Glyphs, Row, clean, cut, length, wrap
 from .numbers import clock
 
 Entry = tuple[int, str, str]  # wall clock (unix ns), level (or "verdict"), sentence
@@ -19,6 +19,14 @@ def line(entry: Entry, width: int, glyphs: Glyphs) -> Row:
     head = f"{clock(unix)} "
     body = glyphs.plain(_GLYPH.get(level, "")) + clean(text)
     return ((head, "dim"), (cut(body, width - len(head)), _STYLE.get(level, "text")))
+
+
+def whole(entry: Entry, width: int, glyphs: Glyphs) -> list[Row]:
+    """One event in as many rows as it needs."""
+    unix, level, text = entry
+    head, style = f"{clock(unix)} ", _STYLE.get(level, "text")
+    pieces = wrap(glyphs.plain(_GLYPH.get(level, "")) + clean(text), max(10, width - len(head)))
+    return [((head if i == 0 else " " * len(head), "dim"), (piece, style)) for i, piece in enumerate(pieces)]
 
 
 def lines(entries: Sequence[Entry], width: int, height: int, glyphs: Glyphs) -> list[Row]:
