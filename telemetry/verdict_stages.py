@@ -106,8 +106,7 @@ def cpu(window: Window) -> Finding | None:
         text = f"the call takes {ms(window.stages.compute or 0)} of {ms(window.whole)} ms on {host.worker:.2f} cores: it waits, and does not compute"
         idle = Signal("worker cores", host.worker, "cores", at.WAITING, "<=")
         return Finding("cpu", share, text, (Signal("compute share", 100 * share, "%", 100 * at.MOSTLY), idle))
-    many = "" if f"{usable:.0f}" == "1" else "s"
-    cores = f"{host.worker:.1f} of {usable:.0f} core{many}" if host.worker is not None else ""
+    cores = f"{host.worker:.1f} of {usable:.0f} cores" if host.worker is not None else ""
     first = Signal("compute share", 100 * share, "%", 100 * at.MOSTLY)
     held = Signal(
         "held by the quota",

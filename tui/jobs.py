@@ -35,6 +35,8 @@ def going(view: View) -> Job | None:
     if event is None or view.state != "live" or event.data.get("over"):
         return None
     job = _job(event)
+    if job.left_s is not None:  # as of the event, which comes once a run
+        job = replace(job, left_s=max(0.0, job.left_s - (view.now - event.t) / 1e9))
     if job.kind != "proof":
         return job
     # Its first event says what is proven, the others how far it is.

@@ -224,7 +224,7 @@ def test_a_cpu_backend_that_uses_no_core_waits() -> None:
     assert verdict.advice is not None
     assert verdict.advice.action == "", "neither threads nor a larger batch help who waits"
     assert diagnose(on_cpu(H100, 0.9, threads=1)).text.startswith(
-        "computing takes 4 of 4.05 ms on 0.9 of 1 core"
+        "computing takes 4 of 4.05 ms on 0.9 of 1 cores"
     )
 
 

@@ -338,7 +338,7 @@ async def test_a_sweep_shows_how_far_it_is_and_x_cancels_it_between_runs_too() -
     view = synthetic.view(run=run, runs=(run,))
     port = FakePort(with_events(view, job("sweep", "2 of 6", done=2, total=6, left_s=42.0, over=False)))
     async with running(port) as screen:
-        assert "◆ SWEEP  2 of 6 measured, about 00:42 left" in screen.lines[2]
+        assert "◆ SWEEP  2 of 6 measured, about 00:41 left" in screen.lines[2], "a second after it was said"
         assert "now ended ort-cpu · fp32 · batch 32" in screen.lines[3]
         await screen.press("x")
         await screen.until(lambda: bool(port.sent))
@@ -475,10 +475,18 @@ async def test_runs_show_their_verdict_where_there_is_room() -> None:
         assert any("A" in line and "memory-bandwidth" in line for line in screen.lines)
 
 
+def test_what_is_left_of_a_sweep_counts_down_within_a_run() -> None:
+    far = job("sweep", "2 of 6", done=2, total=6, left_s=42.0, over=False)
+    for seconds, left in ((1, "00:41"), (31, "00:11"), (90, "00:00")):
+        view = with_events(synthetic.view(run=synthetic.run(phase="load")), far)
+        view = dataclasses.replace(view, now=far.t + seconds * 10**9)
+        assert f"2 of 6 measured, about {left} left" in text_of(view)[2]
+
+
 def test_the_advice_within_a_sweep_is_not_cut() -> None:
     """It stands in full beside how far the sweep is."""
     far = job("sweep", "2 of 16 runs done", done=2, total=16, left_s=119.0, over=False)
-    for width, tail in ((80, "sweep 2 of 16"), (120, "sweep 2 of 16, 01:59 left")):
+    for width, tail in ((80, "sweep 2 of 16"), (120, "sweep 2 of 16, 01:58 left")):
         line = text_of(with_events(advised(), far), width, 40)[3]
         assert line.rstrip().endswith(tail)
         assert "…" not in line
