@@ -103,6 +103,7 @@ class Turns:
             return
         self._engine.say("command", "the load is stopped", command=command, do="stop")
         self._next = self._blocked = None
+        self._patient = False
         self._call_off("it was stopped")
         if runner is not None:
             runner.stop()
@@ -173,7 +174,8 @@ class Turns:
         self._blocked, self._share, self._patient = None, share, not share
         name = describe(task.configuration)
         text = f"{name} is measured beside the other infertop" if share else f"{name} waits for its GPU"
-        engine.say("command", text, level="warn" if share else "info", command=command)
+        do = "share" if share else "wait"
+        engine.say("command", text, level="warn" if share else "info", command=command, do=do)
         self.present = self._next = task
         if engine.runner is not None:
             engine.runner.stop()

@@ -15,6 +15,7 @@ from ..sessions.view import View
 from .actions import BATCH_LIMIT, Situation
 from .background import Background
 from .jobs import going
+from .panels.states import answered, last_answer
 from .port import SessionPort
 from .scene import Message
 
@@ -62,9 +63,8 @@ class Control:
                 self._asked = None
         self._events = view.events
         self._hand_out()
-        answer = next((event for event in reversed(view.events) if event.kind == "command"), None)
-        blocked = self._port.live and answer is not None and answer.data.get("error") == BUSY
-        if blocked and answer is not None and answer.t > self._blocked_at:
+        answer = last_answer(view) if self._port.live else None
+        if answer is not None and answered(answer) == BUSY and answer.t > self._blocked_at:
             self.blocked, self._blocked_at = answer, answer.t
 
     def _hand_out(self) -> None:
@@ -141,7 +141,9 @@ class Control:
         """Stop what runs or loads, a proof or a sweep; start what has stopped."""
         if going(view) is not None:
             return self.cancel(view)
-        stopped = view.run is None or view.run.phase == "end"
+        answer = last_answer(view)
+        waits = answer is not None and answered(answer) == "wait"  # for another infertop to leave the GPU
+        stopped = (view.run is None or view.run.phase == "end") and not waits
         return self._send(
             view,
             "start" if stopped else "stop",

@@ -177,6 +177,16 @@ def test_the_screen_is_asked_and_waits(served: Asking, other: GpuLocks) -> None:
     assert len(served.asked()) == 1
 
 
+def test_waiting_for_the_gpu_can_be_given_up(served: Asking, other: GpuLocks) -> None:
+    served.client.send("wait")
+    sent = served.client.send("stop")
+    served.until(lambda: any(event.id == sent for event in served.engine.state.view().events))
+    other.keep()
+    began = served.engine.state.view().now
+    served.until(lambda: served.engine.state.view().now > began + 500_000_000)
+    assert served.engine.runner is None
+
+
 def test_the_screen_is_asked_and_measures_beside(served: Asking) -> None:
     served.client.send("share")
     served.until(served.measuring)

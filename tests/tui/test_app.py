@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from infertop.backends.configuration import Configuration
 from infertop.backends.errors import MeasureError
 from infertop.sessions.records import Event, Evidence, Verdict
 from infertop.tests.tui import synthetic
@@ -653,3 +654,27 @@ async def test_a_gpu_that_another_infertop_has_is_asked_about_once() -> None:
         port.view = dataclasses.replace(port.view, now=port.view.now + S)
         await screen.until(lambda: screen.app.view is port.view)
         assert screen.app.overlay is None, "it has been answered"
+
+
+async def test_what_was_not_begun_for_another_infertop_is_not_starting() -> None:
+    """Before the first run: refused, then waited for."""
+    text = "the session night-run (process 7) measures on GPU 0, and two at once would measure each other"
+    blocked = Event(t=5 * S, kind="command", text=text, level="warn", data={"error": "gpu-busy"})
+    waits = Event(t=6 * S, kind="command", text="smallcnn · torch waits for its GPU", data={"do": "wait"})
+    port = FakePort(dataclasses.replace(synthetic.idle(), events=(blocked,)))
+    port.asked = Configuration("torch-eager", "smallcnn", "fp32", 1, device="cuda:0")
+    async with running(port, size=(120, 40)) as screen:
+        await screen.until(lambda: "this GPU is in use" in screen.text)
+        await screen.press("escape")
+        assert "NOT BEGUN  the session night-run" in screen.lines[2]
+        assert "r asks again" in screen.lines[3]
+        assert "nothing was begun: another infertop" in screen.text
+        assert "STARTING" not in screen.text
+        port.view = dataclasses.replace(port.view, events=(blocked, waits))
+        await screen.until(lambda: "WAITING  smallcnn · torch waits for its GPU" in screen.lines[2])
+        assert "x gives it up" in screen.lines[3]
+        await screen.press("x")
+        await screen.until(lambda: verbs(port) == ["stop"])
+        stopped = Event(t=7 * S, kind="command", text="the load is stopped", data={"do": "stop"})
+        port.view = dataclasses.replace(port.view, events=(blocked, waits, stopped))
+        await screen.until(lambda: "nothing was begun" in screen.text and "STARTING" not in screen.text)

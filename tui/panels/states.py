@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ...sessions.gpu_lock import BUSY
+from ...sessions.records import Event
+from ...sessions.view import View
 from ..render.cells import EMPTY, Row, clean, fit, length, spread, wrap
 from ..scene import Scene
 
@@ -17,6 +20,13 @@ PHASE_WORDS = {
     "warmup": "warming up",
     "measure": "measuring",
     "end": "ended",
+}
+
+
+_UNBEGUN = {
+    BUSY: "nothing was begun: another infertop measures on this GPU",
+    "wait": "waiting for the GPU",
+    "stop": "nothing was begun",
 }
 
 
@@ -65,6 +75,16 @@ def headed(glyph_and_word: str, look: str) -> Row:
     return ((" ", "text"), (glyph_and_word, look), ("  ", "text"))
 
 
+def last_answer(view: View) -> Event | None:
+    """What became of the newest command."""
+    return next((event for event in reversed(view.events) if event.kind == "command"), None)
+
+
+def answered(event: Event) -> str:
+    """What the answer to a command says besides its text: why it was refused, or what is done; empty where it says neither."""
+    return str(event.data.get("error") or event.data.get("do") or "")
+
+
 def waiting_for(scene: Scene) -> str:
     """Why there are no values of a run yet."""
     view = scene.view
@@ -72,6 +92,8 @@ def waiting_for(scene: Scene) -> str:
         return "waiting for the session"
     if view.run is None and view.state in ("ended", "lost"):
         return "nothing was measured"
+    if view.run is None and (answer := last_answer(view)) is not None and answered(answer) in _UNBEGUN:
+        return _UNBEGUN[answered(answer)]
     if view.run is None and scene.awaited is not None:
         return "starting"
     if view.run is None:

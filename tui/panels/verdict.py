@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...sessions.gpu_lock import BUSY
 from ...sessions.runs import same_configuration
 from ...sessions.view import RunView, View
 from ..jobs import Job, going, outcome, stopped
@@ -12,10 +13,17 @@ from ..render.numbers import count, number, seconds, span
 from ..scene import Message, Scene, baseline, shown_run
 from . import endings
 from .diagnosis import diagnosis, key_for, pressing
-from .states import PHASE_WORDS, headed, sentence
+from .states import PHASE_WORDS, answered, headed, last_answer, sentence
 
 MESSAGE_ROWS = 5  # at most; the verdict's place has two, and a message lies over what is below
 _REMEMBERED_S = 30.0  # s for which the failure of a switch stays on the screen
+
+_UNBEGUN = {
+    BUSY: ("▲ NOT BEGUN", "r asks again, m chooses another model"),
+    "wait": ("◌ WAITING", "x gives it up"),
+    "stop": ("○ STOPPED", "x starts it"),
+}
+"""Why there is no run yet, by what became of the newest command."""
 
 _ROOMY = 100  # cells from which there is room for more than what is needed
 
@@ -77,6 +85,9 @@ def verdict(scene: Scene, width: int) -> list[Row]:
 def _nothing_yet(scene: Scene, width: int) -> list[Row]:
     """Before the first run: what was asked for is on its way, or nothing was."""
     view = scene.view
+    if (answer := last_answer(view)) is not None and (known := _UNBEGUN.get(answered(answer))) is not None:
+        head, fix = known
+        return sentence(headed(head, "two-strong"), answer.text, fix if scene.live else "", width)
     if scene.awaited is not None:
         c = scene.awaited
         name = [short_backend(view, c)] if c.backend else []
