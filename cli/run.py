@@ -160,10 +160,14 @@ def _resumed(
 ) -> Resumed:
     from ..sessions import sweep
 
-    if name is not None or not record:
-        option = "--no-record" if name is None else "--name"
-        raise MeasureError("usage", f"--resume and {option} exclude each other", f"leave {option} out")
-    return sweep.resume(session, planned, interpreters, sessions_dir)
+    if not record:
+        raise MeasureError("usage", "--resume and --no-record exclude each other", "leave --no-record out")
+    resumed = sweep.resume(session, planned, interpreters, sessions_dir)
+    if name not in (None, resumed.name):
+        raise MeasureError(
+            "usage", f"--resume goes on in the session {resumed.name}, not in {name}", "leave --name out"
+        )
+    return resumed
 
 
 def _preview(planned: Plan, sessions_dir: str | None, done: int) -> str:

@@ -145,7 +145,6 @@ def test_help_names_every_command(run: Run) -> None:
         (["run", "smallcnn", "--interval", "5s"], "100ms to 1s"),
         (["run", "--suite", "sed"], "there is no suite sed; did you mean seed?"),
         (["run", "smallcnn", "--suite", "seed"], "--suite seed names its models itself; leave smallcnn out"),
-        (["run", "smallcnn", "--resume", "s", "--name", "mine"], "--resume and --name exclude each other"),
         (["run", "smallcnn", "--resume", "--no-record"], "--resume and --no-record exclude each other"),
         (["rnu"], "did you mean infertop run?"),
         (["rnu", "smallcnn"], "did you mean infertop run?"),

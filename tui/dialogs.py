@@ -209,7 +209,7 @@ def choose_sweep(app: InfertopApp) -> None:
         scope = found.scope(chosen)
         count = len(scope.configurations)
         lines = [f"{count} configuration{'s' * (count != 1)}, the rest as it is now; outputs are compared"]
-        return lines + [f"left out: {', '.join(scope.left_out)}"] * bool(scope.left_out)
+        return lines + [f"left out: {'; '.join(scope.left_out)}"] * bool(scope.left_out)
 
     picker = Toggles("sweep: what to measure", toggles, choose, summary)
     app.open(picker)

@@ -69,23 +69,33 @@ class Sweepable:
     def scope(self, chosen: Mapping[str, Sequence[str]]) -> Scope:
         """Every combination of the chosen values by the names of the axes; an axis that is not among them stays as it is now."""
         taken: list[Configuration] = []
-        missing: dict[str, None] = {}
+        refused: dict[str, None] = {}
+        lacking: dict[str, list[str]] = {}  # values → the backends that have none of them
         batches = [int(text) for text in chosen.get(BATCHES, ())] if BATCHES in chosen else [self._base.batch]
         for name in chosen.get(BACKENDS, ()):
             place = self._places[name]
             short = clean(place.view.short)
             if place.refusal:
-                missing[f"{short}: {place.refusal}"] = None
+                refused[f"{short}: {place.refusal}"] = None
                 continue
             precisions = chosen.get(PRECISIONS, (self._base.precision,))
             paths = chosen.get(PATHS, (self._base.data_path,))
             for value, known in ((precisions, place.precisions), (paths, place.paths)):
-                missing |= dict.fromkeys(f"{short} has no {v}" for v in value if v not in known)
+                if absent := " or ".join(dict.fromkeys(v for v in value if v not in known)):
+                    lacking.setdefault(absent, []).append(short)
             for precision, batch, path in itertools.product(precisions, batches, paths):
                 if precision in place.precisions and path in place.paths:
                     c = replace(place.base, precision=precision, batch=batch, data_path=path)
                     taken.append(replace(c, options=replace(c.options, agreement=True, control=True)))
-        return Scope(tuple(taken), tuple(missing))
+        missing = (
+            f"{_and(names)} {'has' if len(names) == 1 else 'have'} no {absent}"
+            for absent, names in lacking.items()
+        )
+        return Scope(tuple(taken), (*refused, *missing))
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _place(backend: BackendView, base: Configuration, port: SessionPort) -> _Place:

@@ -99,7 +99,7 @@ def test_after_sigterm_in_the_middle_a_resumed_sweep_measures_only_the_rest(tmp_
     assert sorted(r["run"] for r in results) == [1, 3, 4]
     assert (tmp_path / "s" / "0002.itlog.zst").exists()
 
-    third = infertop(tmp_path, "--resume", "s")
+    third = infertop(tmp_path, "--resume", "s", "--name", "s")  # the very same command, with --resume
     out, said = third.communicate(timeout=PATIENCE_S)
     assert third.returncode == 0
     assert "3 of 3 runs are measured already" in said
@@ -112,6 +112,11 @@ def test_after_sigterm_in_the_middle_a_resumed_sweep_measures_only_the_rest(tmp_
     assert (other.returncode, out) == (2, "")
     assert "the session s measured another plan than this command's; its command was infertop run" in said
     assert len(said.splitlines()) == 1
+
+    other = infertop(tmp_path, "--resume", "s", "--name", "t")
+    out, said = other.communicate(timeout=PATIENCE_S)
+    assert (other.returncode, out) == (2, "")
+    assert said == "infertop: --resume goes on in the session s, not in t; leave --name out\n"
 
 
 def go(tmp_path: Path, tasks: list[Task], name: str = "s", **settings: Any) -> Measured:

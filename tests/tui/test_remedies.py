@@ -323,7 +323,9 @@ async def test_on_a_gpu_a_sweep_offers_data_paths_where_there_are_any() -> None:
         await screen.press("S")
         assert "[ ] pageable  [x] pinned  [ ] device" in screen.text
         assert "left out: ort-cpu has no pinned" in screen.text
-        await screen.press("up", "a", "enter")
+        await screen.press("up", "a")
+        assert "left out: ort-cpu has no pinned or device" in screen.text, "said once, not for each"
+        await screen.press("enter")
         await screen.until(lambda: bool(port.swept))
         assert [(c.backend, c.data_path) for c in port.swept[0][0]] == [
             ("onnxruntime-cpu", "pageable"),
