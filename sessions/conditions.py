@@ -23,14 +23,14 @@ Means = Mapping[str, float | None]
 @dataclass(frozen=True, slots=True)
 class Card:
     """The GPU under test: what its metrics begin with ("gpu0"; None where NVML's GPU is unknown), the MIG slice that it is, what it did in the
-    quiet second, how far its worker is, and the
-    other infertop that was on it."""
+    quiet second, how far its worker is, the other infertop that was on it, and whether anything was read of it at all."""
 
     gpu: str | None
     slice: str | None = None
     quiet: Mapping[str, Any] | None = None
     nearness: Nearness | None = None
     beside: str = ""
+    watched: bool = True
 
 
 def on_cpu(means: Means, host: Mapping[str, Any], threads: int | None) -> Conditions:
@@ -51,7 +51,10 @@ def on_gpu(card: Card, means: Means, readings: Readings) -> Conditions:
     """Of a backend on a GPU."""
     far = card.nearness.sentence() if card.nearness else ""
     if card.gpu is None:
-        return Conditions(gpu=True, far_node=far, notes=("which of NVML's GPUs this was is unknown",))
+        reason = "which of NVML's GPUs this was is unknown, and so are its clocks and who else was on it"
+        if not card.watched:
+            reason = "telemetry was off: the GPU's clocks and who else was on it are unknown"
+        return Conditions(far_node=far, notes=(reason,))
     prefix = f"{card.gpu}."
     held = [share for name in THROTTLES if (share := means.get(prefix + name)) is not None]
     clock = readings.span(prefix + "clock_sm")

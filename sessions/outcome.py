@@ -35,7 +35,7 @@ def card(runner: Runner, around: Surroundings) -> Card:
     host, options = around.host, runner.facts.configuration.options
     cores = options.cpu_affinity or host.get("allowed_cores") or ()
     near = nearness(node, cores, host.get("numa") or {}, host.get("numa_distances") or {})
-    return Card(runner.gpu, runner.slice, runner.quiet, near, runner.beside)
+    return Card(runner.gpu, runner.slice, runner.quiet, near, runner.beside, around.level != "off")
 
 
 def conditions(runner: Runner, around: Surroundings, means: Means) -> Conditions:

@@ -191,7 +191,7 @@ def device_bound(window: Window, doubled: float | None) -> Finding | None:
         reason = "neither its pipes nor its memory are full"
         reason += "" if active is None else f", its SMs {active:.0f} % active"
     else:
-        reason = "this GPU has no counter that tells what for" + _reached(window)
+        reason = "no counter that is read here tells what for" + _reached(window)
     took = ms(window.stages.compute or 0)
     text = f"computing on the GPU takes {took} of {ms(window.whole)} ms; {reason}"
     return Finding("device-bound", share, text, tuple(signals))

@@ -61,8 +61,14 @@ def test_a_gpu_run_is_graded_by_throttling_clock_and_company() -> None:
 
 
 def test_a_gpu_that_nvml_cannot_be_matched_with_is_unknown_and_no_a() -> None:
-    found = grade((1.0, 1.0, 1.0), 0.01, 1000, conditions.on_gpu(conditions.Card(None), {}, readings()))
-    assert found.letter == "B"
+    for card, why in (
+        (conditions.Card(None), "which of NVML's GPUs"),
+        (conditions.Card(None, watched=False), "telemetry was off"),
+    ):
+        found = grade((1.0, 1.0, 1.0), 0.01, 1000, conditions.on_gpu(card, {}, readings()))
+        assert found.letter == "B"
+        (reason,) = found.reasons
+        assert reason.startswith(why), "one reason for all that is unknown"
 
 
 def test_what_kept_the_gpu_busy_before_the_run_and_a_far_worker_lower_the_grade() -> None:

@@ -92,6 +92,8 @@ async def test_tab_goes_through_the_gpus_and_the_overview_has_all_of_them(tmp_pa
     async with shown(view, (80, 24)) as screen:
         assert "▸ 0" in screen.text
         assert "GPU 0 of 2" in screen.text
+        assert screen.text.count("362 ") == 2, "the power in both places is of the same reading"
+        assert "351 W" not in screen.lines[4]
         assert "RTX 4050" in screen.text
         await screen.press("tab")
         assert "▸ 1" in screen.text

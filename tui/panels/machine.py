@@ -134,14 +134,15 @@ def overview_body(scene: Scene, width: int, height: int) -> list[Row]:
 
 
 def _gpu_row(view: View, prefix: str, gpu: dict[str, object], shown: bool) -> list[Cell]:
-    def value(name: str, unit: str) -> str:
-        return quantity(view.values.get(f"{prefix}.{name}"), unit)
+    def value(name: str, unit: str, *others: str) -> str:
+        read = (view.values.get(f"{prefix}.{n}") for n in (name, *others))
+        return quantity(next((v for v in read if v is not None), None), unit)
 
     look = "strong" if shown else "text"
     name = clean(str(gpu.get("name") or "GPU")).removeprefix("NVIDIA ") + (" (MIG)" if gpu.get("mig") else "")
     texts = [
         f"{'▸' if shown else ' '} {prefix.removeprefix('gpu')}", name, value("util", "%"), value("memory_used", "B"),
-        size(view.values.get(f"{prefix}.memory_total")), value("power", "W"), value("temperature", "°C"),
+        size(view.values.get(f"{prefix}.memory_total")), value("power_instant", "W", "power"), value("temperature", "°C"),
         count(view.values.get(f"{prefix}.processes")),
     ]  # fmt: skip
     return [(text, look) for text in texts]
