@@ -62,6 +62,7 @@ _MONITOR_MEANINGS = (
         "SM, tensor, DRAM",
         "share of the time in which those parts were active, from the GPU's own counters, where it has them",
     ),
+    ("mem util", "without those counters: share of the time in which the memory was read or written at all"),
     ("PCIe RX, TX", "what the GPU receives and sends, against what its link can carry"),
     ("of it", "a process's share of the memory of the GPUs that it is on"),
     ("CPU", "of a process in % of one core, so that eight busy threads are 800 %"),

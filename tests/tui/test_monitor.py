@@ -99,6 +99,8 @@ async def test_tab_goes_through_the_gpus_and_the_overview_has_all_of_them(tmp_pa
         assert "▸ 1" in screen.text
         assert "GPU 1 of 2" in screen.text
         assert "this GPU has none of" in screen.text or "–" in screen.text, "no GPM there, said and not 0"
+        assert "mem util" in screen.text
+        assert "DRAM" not in screen.text, "NVML's memory utilisation is not how busy the memory is"
 
 
 async def test_space_holds_the_picture_and_lets_it_go(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from ..render.numbers import size
 from ..scene import Panel, Scene
 from . import device
 from .device import gpus, prefix, under_test
-from .readings import LABEL, Line, Reading, Words, joined, readings
+from .readings import LABEL, Line, Reading, Words, find, joined, readings
 from .states import said
 
 _WARM = 0.01  # share of the time from which what held the clocks down is said in the title
@@ -64,7 +64,7 @@ def gpu_body(scene: Scene, width: int, height: int) -> list[Row]:
         Reading("util", (f"{gpu}.util",)),
         Reading("SM", (f"{gpu}.sm_active",)),
         Reading("tensor", (f"{gpu}.tensor_active",)),
-        Reading("DRAM", (f"{gpu}.dram_active", f"{gpu}.memory_util")),
+        _memory_activity(scene, gpu),
         Reading(
             "SM clock", (f"{gpu}.clock_sm",), fastest, "three", said=fastest is not None and width >= _ROOMY
         ),
@@ -76,6 +76,14 @@ def gpu_body(scene: Scene, width: int, height: int) -> list[Row]:
     return readings(scene, wanted, width, height) or said(
         "no reading of this GPU is in the session", width, height
     )
+
+
+def _memory_activity(scene: Scene, gpu: str) -> Reading:
+    """How busy the memory is; without GPM's counter the time in which it was used at all, which is another thing and has another name."""
+    active, used = (find(scene, (f"{gpu}.{name}",)) for name in ("dram_active", "memory_util"))
+    if (active is None or active[1].status != "ok") and used is not None and used[1].status == "ok":
+        return Reading("mem util", (f"{gpu}.memory_util",))
+    return Reading("DRAM", (f"{gpu}.dram_active",))
 
 
 def _held(scene: Scene, width: int) -> Words:
