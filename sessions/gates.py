@@ -213,11 +213,11 @@ def _judge_limit(result: Result, results: Sequence[Result]) -> Judgement:
     """Whether the rate that `open:auto` found holds its limit, as the run at that rate says."""
     slo = result["slo"]
     expr = f"--slo: response.p99<={units.significant(slo['limit_ms'])}ms"
-    outcome, reason = _doubt(result) or (
-        ("passed", "")
-        if slo["holds"]
-        else ("failed" if slo["holds"] is False else "inconclusive", slo["reason"])
-    )
+    held: Outcome = "inconclusive" if slo["holds"] is None else "passed" if slo["holds"] else "failed"
+    found: tuple[Outcome, str] = (held, "" if held == "passed" else slo["reason"])
+    if held != "inconclusive" and result["stability"] == "C":
+        found = ("inconclusive", "stability C")
+    outcome, reason = _doubt(result) or found
     return Judgement(
         expr, scope_of(result, results), outcome, slo["p99_ms"], _pair(slo["p99_ci95_ms"]), reason
     )

@@ -190,6 +190,9 @@ def test_a_limit_that_a_rate_was_searched_for_is_a_gate(holds: bool | None, expe
         8.0,
     )
     assert gates.exit_code([found], [judgement]) == code
+    unsteady = result(**OPENED, slo=slo, stability="C")
+    [judgement] = gates.judge([], [unsteady])
+    assert judgement.outcome == "inconclusive", "as every other gate"
 
 
 def test_what_tells_results_apart_is_in_their_names_and_nothing_else() -> None:

@@ -153,6 +153,15 @@ def test_without_a_gpu_the_host_has_its_place_and_the_reason_stands_there(tmp_pa
         assert view.header.gpu_status.split()[0] in whole
 
 
+def test_with_telemetry_off_the_host_s_panel_says_why_it_is_empty() -> None:
+    view = synthetic.view()
+    assert view.header is not None
+    header = msgspec.structs.replace(view.header, telemetry="off")
+    view = dataclasses.replace(view, header=header, metrics=(), values={})
+    rows = paint(Scene(view, BRAILLE), 200, 60)
+    assert "telemetry is off: the host is not read" in "".join(part for row in rows for part, _ in row)
+
+
 def test_what_a_container_and_mig_hide_is_said_in_words(tmp_path: Path) -> None:
     why = "other processes on the GPU cannot be told apart from inside this container"
     view = watched(tmp_path, h100(mig=True, slices=[mig_slice()], processes=[(1, 2 * GIB)]), blind=why)

@@ -12,7 +12,7 @@ from ..render.meter import columns
 from ..render.numbers import UNKNOWN, count, quantity, share, size
 from ..scene import Panel, Scene
 from .readings import LABEL, Line, Reading, Words, find, joined, readings, words_row
-from .states import said
+from .states import said, unread_host
 
 _TWO_COLUMNS = 72  # cells from which graphs and facts stand side by side
 _CORE = re.compile(r"host\.core(\d+)")
@@ -57,7 +57,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
     else:
         cells, *rest = _facts(scene, cores, width)
         rows = readings(scene, [graphs[0], cells, *graphs[1:3], *rest, *graphs[3:]], width, height)
-    return rows or said("no reading of the host is in the session", width, height)
+    return rows or said(unread_host(scene), width, height)
 
 
 def _memory(host: Mapping[str, Any]) -> float | None:

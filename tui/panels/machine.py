@@ -16,7 +16,7 @@ from .device import gpus, shown_gpu
 from .host import core_count
 from .log import one_line
 from .readings import Line, Reading, readings
-from .states import said
+from .states import said, unread_host
 
 _CORE_WIDTH = 20  # of a core with its number, meter and share
 _CORE = "host.core"
@@ -67,9 +67,7 @@ def host_body(scene: Scene, width: int, height: int) -> list[Row]:
         replace(reading, top=top, said=top is not None) if reading.label == "memory" else reading
         for reading in _HOST
     ]
-    return readings(scene, wanted, width, height) or said(
-        "no reading of the host is in the session", width, height
-    )
+    return readings(scene, wanted, width, height) or said(unread_host(scene), width, height)
 
 
 def cores_title(scene: Scene) -> Row:

@@ -75,6 +75,13 @@ def headed(glyph_and_word: str, look: str) -> Row:
     return ((" ", "text"), (glyph_and_word, look), ("  ", "text"))
 
 
+def unread_host(scene: Scene) -> str:
+    """Why there is nothing of the host to show."""
+    header = scene.view.header
+    off = header is not None and header.telemetry == "off"
+    return "telemetry is off: the host is not read" if off else "no reading of the host is in the session"
+
+
 def last_answer(view: View) -> Event | None:
     """What became of the newest command."""
     return next((event for event in reversed(view.events) if event.kind == "command"), None)
