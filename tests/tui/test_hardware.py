@@ -138,3 +138,10 @@ def test_a_quota_that_holds_is_said() -> None:
         host_quota_throttled=ok,
     )
     assert "quota 1.5 cores, held 30 %" in text(view, 120, 40)
+
+
+def test_a_gpu_that_is_not_read_any_more_does_not_pass_for_one_that_is() -> None:
+    view = synthetic.view(gpu=True)
+    lost = dataclasses.replace(view, ages={**view.ages, "gpu0.memory_used": 4.2})
+    for shown, expected in ((view, False), (lost, True)):
+        assert any("▲ not read for 4 s" in line for line in screen(shown, 120, 40)) is expected

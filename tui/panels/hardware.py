@@ -13,6 +13,7 @@ from .readings import LABEL, Line, Reading, Words, find, joined, readings
 from .states import said
 
 _WARM = 0.01  # share of the time from which what held the clocks down is said in the title
+_SILENT = 2.0  # s without what every tick reads: the GPU is lost, its driver hangs, or telemetry went off
 _ROOMY = 50  # cells from which a clock stands beside its highest without taking its graph's room
 _HOTTEST = 100.0  # °C, the top of the temperature's graph
 
@@ -28,6 +29,9 @@ def gpu_title(scene: Scene) -> Row:
     gpu = device.facts(scene)
     name = clean(str(gpu.get("name", ""))).removeprefix("NVIDIA ") if gpu else ""
     found, chosen = gpus(scene.view), prefix(scene)
+    silent = scene.view.ages.get(f"{chosen}.memory_used", 0.0)
+    if silent > _SILENT and scene.view.state == "live":
+        return (("GPU", "title"), (f" ▲ not read for {silent:.0f} s", "two"))
     slowed, several = _slowed(scene), len(found) > 1
     title: Row = (("GPU", "title"),)
     if several:
