@@ -32,9 +32,9 @@ TAKES = {
     "fallback": Take("h100-silent-fallback", 11),
     "advised": Take("h100-data-paths", 6),  # pageable copies, and the key that takes them away
     "paths": Take("h100-data-paths", 14),  # the same on the device, against pageable
-    "transfer": Take("transfer-h2d@h100", 18),
-    "throttled": Take("throttled-power@h100", 15),  # the power cap holds the clocks down
-    "open": Take("underload@h100", 14),  # an open loop at a fifth of what it could
+    "transfer": Take("transfer-h2d@h100", 28),
+    "throttled": Take("throttled-power@h100", 30),  # the power cap holds the clocks down
+    "open": Take("underload@h100", 28),  # an open loop at a fifth of what it could
     "contended": Take("contended@2-cores", 13),  # no GPU
 }
 
