@@ -42,6 +42,9 @@ POWER_COUNTERS, THERMAL_COUNTERS = (
 
 MOST_CORES = 1e4
 
+STALE_NS = 12_000_000_000
+"""Everything but settings is read at least each 10 s: what is older is of a device that is lost, and speaks for nothing."""
+
 
 class Readings:
     """The newest value of each metric, the means since the last `clear`, and of counters the change a second."""
@@ -49,6 +52,9 @@ class Readings:
     def __init__(self, table: Sequence[Metric]) -> None:
         self.place = {metric.id: i for i, metric in enumerate(table)}
         self._newest: dict[int, float] = {}
+        self._last: dict[int, int] = {}  # of each value: when it was read
+        self._now = 0
+        self._settings = {i for i, m in enumerate(table) if m.id.rpartition(".")[2] in SETTINGS}
         self._sum: dict[int, float] = {}
         self._count: dict[int, int] = {}
         self._read: dict[int, tuple[int, float]] = {}  # of each counter: when and what it was last
@@ -61,10 +67,12 @@ class Readings:
         self._wanted = sorted({self.place[name] for name in names if name in self.place})
 
     def add(self, t: int, values: Sequence[float | int | None]) -> None:
+        self._now = t
         for i in self._wanted:
             value = values[i] if i < len(values) else None
             if value is None:
                 continue
+            self._last[i] = t
             if i in self._counters:
                 before = self._read.get(i)
                 if before is not None and value >= before[1] and t > before[0]:
@@ -81,24 +89,30 @@ class Readings:
     def forget(self) -> None:
         """Nothing is read from now on: what was is not to stand for what is."""
         self.clear()
-        self._newest, self._read, self._rate = {}, {}, {}
+        self._newest, self._last, self._read, self._rate = {}, {}, {}, {}
 
     def rebase(self, shift: int) -> None:
         """Count times from a moment `shift` ns later."""
         self._read = {i: (t - shift, value) for i, (t, value) in self._read.items()}
+        self._last = {i: t - shift for i, t in self._last.items()}
+        self._now -= shift
+
+    def _known(self, i: int) -> bool:
+        return i in self._last and (i in self._settings or self._now - self._last[i] <= STALE_NS)
 
     def newest(self, name: str) -> float | None:
-        return self._newest.get(self.place.get(name, -1))
+        i = self.place.get(name, -1)
+        return self._newest.get(i) if self._known(i) else None
 
     def mean(self, name: str) -> float | None:
         """Over the ticks since the last `clear`; the newest before them where it was not read in those."""
         i = self.place.get(name, -1)
-        return self._sum[i] / self._count[i] if i in self._count else self._newest.get(i)
+        return self._sum[i] / self._count[i] if i in self._count else self.newest(name)
 
     def rate(self, names: Sequence[str]) -> float | None:
         """The change a second of the fastest of some counters."""
-        known = [rate for name in names if (rate := self._rate.get(self.place.get(name, -1))) is not None]
-        return max(known, default=None)
+        places = [self.place.get(name, -1) for name in names]
+        return max((self._rate[i] for i in places if i in self._rate and self._known(i)), default=None)
 
 
 class Windows:

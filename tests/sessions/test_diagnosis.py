@@ -43,6 +43,20 @@ def test_a_verdict_is_written_when_it_changes_and_every_five_seconds() -> None:
     assert said == [(1, "transfer-h2d"), (6, "transfer-h2d"), (11, "transfer-h2d"), (15, "launch")]
 
 
+def test_a_gpu_that_is_lost_bears_no_verdict_out() -> None:
+    """Its last readings are not taken for the present; the power's limit and the like, which are seldom read, hold on."""
+    log = Log()
+    log.begin()
+    log.measure(6, LAUNCHES, IDLE)
+    assert log.verdicts[-1].kind == "launch"
+    log.measure(20, LAUNCHES, {})
+    last = log.verdicts[-1]
+    assert last.kind == "unclear"
+    known = {item.signal: item.value for item in last.evidence}
+    assert known["power of its limit"] is None
+    assert known["worker cores"] == pytest.approx(1.0)
+
+
 def test_the_record_has_its_evidence_with_units_and_the_advice_with_its_prediction() -> None:
     log = Log()
     log.begin()
