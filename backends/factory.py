@@ -83,7 +83,7 @@ def _import(name: str, folder: str) -> Any:
         raise MeasureError(
             "import-failed",
             f"importing {name} raised {_named(error)}",
-            "the end of its traceback is in the detail",
+            "the end of its traceback tells where",
             _last_lines(),
         ) from error
 

@@ -124,7 +124,7 @@ def main(parent: int) -> None:
         # Whatever the library or an exported module raises becomes a sentence.
         said = (str(error).strip().splitlines() or [""])[0]
         fault = MeasureError(
-            "runtime-failed", f"the build failed: {type(error).__name__}: {said[:300]}", "its full output is in the detail",
+            "runtime-failed", f"the build failed: {type(error).__name__}: {said[:300]}", "what it printed tells more",
             traceback.format_exc(),
         )  # fmt: skip
         say(error=fault.as_dict())

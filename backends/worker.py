@@ -90,7 +90,7 @@ class Worker:
                 self._fail(
                     "runtime-failed",
                     f"{name} failed: {type(error).__name__}: {said[:300]}",
-                    "its full output is in the detail",
+                    "what it printed tells more",
                 )
 
     def _fail(self, kind: str, message: str, fix: str) -> None:

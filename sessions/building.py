@@ -121,7 +121,7 @@ def _ask(
             raise MeasureError(
                 "worker-ended",
                 f"the build of {configuration.model} ended without an answer (status {process.returncode})",
-                "its output is in the detail",
+                "what it printed tells more",
                 texts.line(printed.read().decode(errors="replace")),
             )
     if "error" in answer:

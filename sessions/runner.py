@@ -130,7 +130,7 @@ class Runner:
                 MeasureError(
                     "worker-ended",
                     f"the worker sent what is no message: {error}",
-                    "its output is in the detail",
+                    "what it printed tells more",
                     self.worker.captured(),
                 )
             )

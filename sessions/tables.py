@@ -24,6 +24,8 @@ from .results import Result
 def as_text(document: Document, judgements: Sequence[Judgement] = ()) -> str:
     """The table that `run` prints: fits 80 columns but for long dims, other data paths and loads, and a sweep on a GPU."""
     results = document["results"]
+    if not results:
+        return "nothing was measured\n"
     # Where there is a front to look at it is worth more than the far tail.
     quantiles = ("p50", "p99") if pareto.contested(results) else ("p50", "p99", "p99_9")
     columns = columns_of(results, CONFIGURATION, quantiles, quantile, throughput, stages=False)

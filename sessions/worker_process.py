@@ -108,7 +108,7 @@ class WorkerProcess:
             return MeasureError(
                 "worker-ended",
                 f"the worker ended with exit code {code} while {doing}: {last[:300]}",
-                "its output is in the detail",
+                "what it printed tells more",
                 detail,
             )
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"

@@ -106,7 +106,8 @@ def cpu(window: Window) -> Finding | None:
         text = f"the call takes {ms(window.stages.compute or 0)} of {ms(window.whole)} ms on {host.worker:.2f} cores: it waits, and does not compute"
         idle = Signal("worker cores", host.worker, "cores", at.WAITING, "<=")
         return Finding("cpu", share, text, (Signal("compute share", 100 * share, "%", 100 * at.MOSTLY), idle))
-    cores = f"{host.worker:.1f} of {usable:.0f} cores" if host.worker is not None else ""
+    which = "core, which is" if round(usable) == 1 else "cores, which are"
+    cores = f"{host.worker or 0:.1f} of {usable:.0f} {which}"
     first = Signal("compute share", 100 * share, "%", 100 * at.MOSTLY)
     held = Signal(
         "held by the quota",
@@ -116,7 +117,7 @@ def cpu(window: Window) -> Finding | None:
     )
     quota = (held,) if held.agrees else ()
     if each >= at.SATURATED or quota:
-        text = f"{took} on {cores}: they are full"
+        text = f"{took} on {cores} full"
         text += (
             f", and the container's quota holds it back {percent(host.quota_held or 0)} of the time"
             if quota
@@ -128,7 +129,7 @@ def cpu(window: Window) -> Finding | None:
             text,
             (first, Signal("worker cores of its threads", 100 * each, "%", 100 * at.SATURATED), *quota),
         )
-    text = f"{took} on {cores}: they are not full"
+    text = f"{took} on {cores} not full"
     limit = at.UNSATURATED if each <= at.UNSATURATED else at.SATURATED
     return Finding(
         "cpu", share, text, (first, Signal("worker cores of its threads", 100 * each, "%", 100 * limit, "<="))

@@ -54,6 +54,10 @@ def document(*results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_where_nothing_was_measured_there_is_no_head_of_a_table() -> None:
+    assert tables.as_text(document()) == "nothing was measured\n"
+
+
 FAILED = result("torch-eager", status="failed", error={"kind": "x", "message": "it | \x1b[31mfell", "fix": "lift it"}, requests=0,
                 throughput=None, latency_ms={}, latency_ci95_ms={}, stability=None)  # fmt: skip
 

@@ -224,7 +224,7 @@ def test_a_cpu_backend_that_uses_no_core_waits() -> None:
     assert verdict.advice is not None
     assert verdict.advice.action == "", "neither threads nor a larger batch help who waits"
     assert diagnose(on_cpu(H100, 0.9, threads=1)).text.startswith(
-        "computing takes 4 of 4.05 ms on 0.9 of 1 cores"
+        "computing takes 4 of 4.05 ms on 0.9 of 1 core, which is full"
     )
 
 
@@ -262,8 +262,8 @@ def test_full_and_idle_cores_are_told_apart() -> None:
     full, idle = (
         diagnose(CASES[case][1](H100)) for case in ("CPU, all its cores full", "CPU, one of eight threads")
     )
-    assert full.text.endswith("they are full")
-    assert idle.text.endswith("they are not full")
+    assert full.text.endswith("are full")
+    assert idle.text.endswith("are not full")
     assert full.advice is not None
     assert (full.advice.action, full.advice.value) == ("threads", 15)
     assert idle.advice is not None
