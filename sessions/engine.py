@@ -39,7 +39,7 @@ from .writer import SegmentWriter
 
 KEY_EVERY_S = 60.0
 
-PARTING_S = 0.5
+PARTING_S = 2.0
 """So long the end of a session waits for its run to stop; a request that takes longer is cut off."""
 
 LEVEL_WORDS = {
