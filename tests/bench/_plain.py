@@ -42,13 +42,8 @@ def torch_request(torch: Any, module: Any, sets: Sequence[Any], path: str) -> Re
     return pinned
 
 
-def ort_request(
-    ort: Any, file: str, provider: dict[str, str], sets: Sequence[dict[str, np.ndarray]], path: str
-) -> Request:
+def ort_request(ort: Any, session: Any, sets: Sequence[dict[str, np.ndarray]], path: str) -> Request:
     """`device`: IO binding; `pageable`: plain `run()` with arrays in and out."""
-    ort.preload_dlls(msvc=False)
-    session = ort.InferenceSession(file, providers=[("CUDAExecutionProvider", provider)])
-    assert session.get_providers()[0] == "CUDAExecutionProvider"
     if path == "pageable":
         feeds = itertools.cycle(sets)
         return lambda: session.run(None, next(feeds))

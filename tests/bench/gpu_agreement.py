@@ -1,8 +1,8 @@
 """p50 on a GPU beside the field's own yardsticks: same process, same callable, same data path, blocks in turns.
 
 torch-eager and torch-compile beside `torch.utils.benchmark.Timer` on the very module that the backend calls, onnxruntime-cuda beside a bare loop
-over a session of its own. The issuing loop is the worker's, ring included. `INFERTOP_BENCH_CASES=compile,fp16` takes the cases whose name holds one
-of these words.
+over its very session, since another would choose cuDNN's algorithms anew. The issuing loop is the worker's, ring included.
+`INFERTOP_BENCH_CASES=compile,fp16` takes the cases of these names, and for a word that names none those whose name holds it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ from infertop.telemetry.nvml import Nvml
 from . import _plain
 from ._budgets import Budget, table
 
-PAIRS, BLOCK_S, WARM_S = 24, 0.4, 2.0
+PAIRS, BLOCK_S, WARM_S = 60, 0.15, 2.0
+"""Many short pairs: a host's speed changes within a second by more than what is looked for."""
+
 BATCH = 32
 
 
@@ -116,13 +120,12 @@ def _cache() -> Path:
     return platformdirs.user_cache_path("infertop")
 
 
-def _yardstick(backend: Any, case: Case, sets: list[dict[str, np.ndarray]]) -> Any:
+def _yardstick(backend: Any, case: Case, sets: list[dict[str, np.ndarray]]) -> Callable[[float], float]:
+    """p50 in ms of so many seconds."""
     if case.backend == "onnxruntime-cuda":
         import onnxruntime
 
-        provider = {"use_tf32": "1" if case.precision == "tf32" else "0", **case.options}
-        (file,) = _cache().rglob("resnet18-*.onnx")
-        request = _plain.ort_request(onnxruntime, str(file), provider, sets, case.path)
+        request = _plain.ort_request(onnxruntime, backend._session, sets, case.path)
         return lambda seconds: _plain.timed(request, seconds)
     import torch
     from torch.utils.benchmark import Timer
@@ -134,7 +137,15 @@ def _yardstick(backend: Any, case: Case, sets: list[dict[str, np.ndarray]]) -> A
     request = _plain.torch_request(torch, backend._module, tensors, case.path)
     # By itself a Timer holds torch to one thread, and a pinned buffer is filled by all of them.
     timer = Timer("request()", globals={"request": request}, num_threads=torch.get_num_threads())
-    return lambda seconds: timer.blocked_autorange(min_run_time=seconds).median * 1e3
+
+    def p50(seconds: float) -> float:
+        # One request a measurement: blocked_autorange times a hundred together, and a median of means is no p50.
+        times, end = [], time.monotonic() + 2 * seconds
+        while time.monotonic() < end:
+            times.append(timer.timeit(1).median)
+        return float(np.median(times)) * 1e3
+
+    return p50
 
 
 def interval(ratios: np.ndarray) -> tuple[float, float, float]:
@@ -156,9 +167,14 @@ def main() -> None:
 
 def _compare() -> None:
     words = [word for word in os.environ.get("INFERTOP_BENCH_CASES", "").split(",") if word]
-    wanted = [case for case in CASES if not words or any(word in case.name for word in words)]
+    names = {case.name for case in CASES}
+    wanted = [
+        case
+        for case in CASES
+        if not words or any(case.name == word if word in names else word in case.name for word in words)
+    ]
     if any(case.backend == "onnxruntime-cuda" for case in wanted):
-        # Exports the file, which the bare session reads too.
+        # Exports the file.
         subprocess.run(
             [sys.executable, "-m", "infertop", "run", "resnet18", "--backend", "onnxruntime-cuda", "--batch", str(BATCH),
              "--requests", "10", "--warmup", "1x", "--no-agreement", "--no-record"],

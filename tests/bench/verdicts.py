@@ -148,6 +148,8 @@ def provoke(case: Case, sessions: Path, scratch: Path, gpu: str | None) -> Outco
     name = f"{case.kind}.{machine}-{case.what}"
     with _neighbour() if case.beside else contextlib.nullcontext():
         measured = _run([task], sessions, name, TERMS)
+    if not measured.results:
+        raise SystemExit(f"{name}: ended from outside before anything was measured")
     (result,) = measured.results
     _refuse_failed(result)
     segment = max((sessions / name).glob("*.itlog.zst"))
