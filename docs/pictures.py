@@ -19,20 +19,21 @@ from infertop.tui.session_port import ReplayPort
 HERE = Path(__file__).parent
 SIZE = (120, 40)
 
-PICTURES = {
-    "h100-resnet18": ("h100-resnet18", "onnxruntime-cuda", "fp32", 32),
-    "silent-fallback": ("h100-silent-fallback", "onnxruntime-cuda", "fp32", 32),
+PICTURES: dict[str, tuple[str, str, str, int, str]] = {
+    "h100-resnet18": ("h100-resnet18", "onnxruntime-cuda", "fp32", 32, "pageable"),
+    "gained": ("h100-keys", "onnxruntime-cuda", "fp32", 32, "pinned-ready"),
+    "silent-fallback": ("h100-silent-fallback", "onnxruntime-cuda", "fp32", 32, "pageable"),
 }
 """Name of the picture -> recording, and the run whose last second is drawn."""
 
 
-def moment(sample: str, backend: str, precision: str, batch: int) -> int:
+def moment(sample: str, backend: str, precision: str, batch: int, path: str) -> int:
     """Half a second before that run's end, in session time, ns."""
     numbers = set()
     with Session(SAMPLES / sample) as session:
         for t, run in session.runs:
             c = run.configuration
-            if c is not None and (c.backend, c.precision, c.batch) == (backend, precision, batch):
+            if c is not None and (c.backend, c.precision, c.batch, c.data_path) == (backend, precision, batch, path):
                 numbers.add(run.run)
             if run.phase == "end" and run.run in numbers:
                 return t - 500_000_000
@@ -58,8 +59,8 @@ def main() -> None:
     """Draw every picture beside this file, whatever terminal this is."""
     os.environ |= {"INFERTOP_THEME": "dark", "INFERTOP_GLYPHS": "braille", "TZ": "UTC"}
     time.tzset()
-    for name, (sample, *which) in PICTURES.items():
-        svg = asyncio.run(draw(sample, moment(sample, *which)))  # type: ignore[arg-type]
+    for name, (sample, *run) in PICTURES.items():
+        svg = asyncio.run(draw(sample, moment(sample, *run)))  # type: ignore[arg-type]
         (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
         print(f"{name}.svg: {len(svg)} bytes")
 

@@ -188,8 +188,8 @@ def device_bound(window: Window, doubled: float | None) -> Finding | None:
     ]
     if gpu is not None and gpu.gpm:
         active = window.during(gpu.sm_active)
-        reason = "neither its pipes nor its memory are full"
-        reason += "" if active is None else f", its SMs {active:.0f} % active"
+        reason = "" if active is None else f"SMs {active:.0f} % active, "
+        reason += "neither pipes nor memory full"
     else:
         reason = "no counter that is read here tells what for" + _reached(window)
     took = ms(window.stages.compute or 0)

@@ -11,7 +11,7 @@ from ..backends.errors import MeasureError
 from ..sessions.commands import Verb
 from ..sessions.gpu_lock import BUSY
 from ..sessions.records import Event
-from ..sessions.view import View
+from ..sessions.view import BackendView, View
 from .actions import BATCH_LIMIT, Situation
 from .background import Background
 from .jobs import going
@@ -97,7 +97,18 @@ class Control:
         base = self._base(view)
         if base is None:
             return Message("no model is loaded", "m chooses one", "warn")
-        return self._configure(view, self._port.switch(base, chosen.name), f"switching to {chosen.short}")
+        there, lost = self._there(base, chosen)
+        doing = f"switching to {chosen.short}" + (f", {there.data_path}: it has no {lost}" if lost else "")
+        return self._configure(view, there, doing)
+
+    def _there(self, base: Configuration, chosen: BackendView) -> tuple[Configuration, str]:
+        """The same by another backend. One that copies nothing lacks the data path: then by a path that it has, and which it lacks."""
+        there = self._port.switch(base, chosen.name)
+        device = chosen.device or there.device
+        paths = self._port.data_paths(replace(there, device=device))
+        if not device or base.data_path in paths:
+            return there, ""
+        return replace(there, data_path=paths[0]), base.data_path
 
     def batch(self, view: View, factor: float) -> Message | None:
         base = self._base(view)

@@ -2,9 +2,9 @@
 
 `python -m infertop.tests.sessions.keep_sample SESSION NAME`
 
-Every record stays, in its frame, but for what lies in the middle of loading: where a run took longer than LOADING_S to load, what is beyond that is
-taken out, everything later moves forward by as much, and an event at that place says how long it was. What says where it was recorded (host name,
-folders, the GPU's serial) is left out.
+Every record stays, in its frame, but for what lies in the middle of loading: where a phase before the warm-up took longer than PHASE_S, what is beyond
+that is taken out, everything later moves forward by as much, and an event at that place says how long it was. What says where it was recorded (host
+name, kernel's build, folders, the GPU's serial) is left out.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from infertop.sessions.reader import Segment
 from infertop.sessions.records import AnyRecord, Clock, Event, Header, Key, Run, Tick, Verdict
 from infertop.sessions.store import SAMPLES
 
-LOADING_S = 3.0
-"""So much of a run's loading is kept, half from its beginning and half from its end."""
+PHASE_S = 0.5
+"""So much of each phase of loading is kept, half from its beginning and half from its end."""
 
 _FOLDER = re.compile(r"(^|=)(?:/|~|\.{1,2}/)\S*/")
 _OWN = ("--name", "--sessions-dir", "--json", "--markdown", "--csv")
@@ -38,6 +38,7 @@ class Cut:
 
     begin: int
     end: int
+    told: int = 0  # behind a run's last: all that was taken out of its loading
 
     @property
     def length(self) -> int:
@@ -45,19 +46,24 @@ class Cut:
 
 
 def cuts(records: Iterable[AnyRecord]) -> list[Cut]:
-    """The middle of each run's loading, in order."""
-    begun: dict[int, int] = {}
-    found = []
-    half = round(LOADING_S / 2 * 1e9)
+    """The middle of each phase of loading that took longer than PHASE_S, in order."""
+    found: list[Cut] = []
+    half = round(PHASE_S / 2 * 1e9)
+    run, phase, begun, own = 0, "", 0, list[Cut]()  # of what loads
     for record in records:
-        if not isinstance(record, Run):
+        if not isinstance(record, Run) or (record.phase != "start" and record.run != run):
             continue
-        if record.phase == "start":
-            begun[record.run] = record.t
-        elif record.phase in ("warmup", "end"):
-            cut = Cut(begun.pop(record.run, record.t) + half, record.t - half)
-            if cut.length > 0:
-                found.append(cut)
+        run = record.run
+        if phase and phase != record.phase:
+            cut = Cut(begun + half, record.t - half)
+            own += [cut] if cut.length > 0 else []
+        if phase != record.phase:
+            phase, begun = record.phase, record.t
+        if phase in ("warmup", "end"):
+            if own:
+                own[-1] = replace(own[-1], told=sum(cut.length for cut in own))
+            found += own
+            run, phase, own = 0, "", []
     return found
 
 
@@ -82,8 +88,9 @@ class Shortened:
         behind = [cut for cut in self._cuts if cut.begin <= record.t and cut not in self._said]
         for cut in behind:
             self._said.add(cut)
-            text = f"{cut.length / 1e9:.1f} s of loading are left out of this recording"
-            found.append(Event(t=self.moved(cut.begin), kind="recording", text=text))
+            if cut.told:
+                text = f"{cut.told / 1e9:.1f} s of loading are left out of this recording"
+                found.append(Event(t=self.moved(cut.begin), kind="recording", text=text))
         inside = any(cut.begin <= record.t < cut.end for cut in self._cuts)
         if inside and isinstance(record, Tick | Key | Verdict):
             return found
@@ -119,7 +126,7 @@ def command(words: Sequence[str]) -> list[str]:
 def header(found: Header, name: str) -> Header:
     """The header without the machine's own names."""
     gpus = [{**gpu, "uuid": None, "pci": None} for gpu in found.gpus]
-    host = {**found.host, "hostname": name}
+    host = {**found.host, "hostname": name, "kernel": str(found.host.get("kernel")).partition("-")[0]}
     return msgspec.structs.replace(found, session=name, host=host, gpus=gpus, command=command(found.command))
 
 

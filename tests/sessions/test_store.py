@@ -336,7 +336,7 @@ def test_replay_without_a_name_plays_the_recording_that_the_readme_shows_first()
     assert store.sample().name == "h100-resnet18"
     with pytest.raises(MeasureError, match="no sample h100") as caught:
         store.sample("h100")
-    assert "h100-data-paths, h100-resnet18, h100-silent-fallback" in caught.value.fix
+    assert "h100-data-paths, h100-keys, h100-resnet18, h100-silent-fallback" in caught.value.fix
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,10 +25,10 @@ class Take(NamedTuple):
 
 
 TAKES = {
-    "switched": Take("h100-resnet18", 85),  # ONNX Runtime on CUDA after PyTorch, its verdict found
-    "compared": Take("h100-resnet18", 127),
-    "building": Take("h100-resnet18", 43),  # torch.compile on its way, the results of another before it
-    "unjudged": Take("h100-resnet18", 73),  # measuring, before there is a verdict
+    "switched": Take("h100-keys", 28.8),  # ONNX Runtime on CUDA after torch.compile, its verdict found
+    "compared": Take("h100-keys", 60),
+    "building": Take("h100-keys", 11.6),  # torch.compile on its way, the results of another before it
+    "unjudged": Take("h100-keys", 25.4),  # measuring, before there is a verdict
     "fallback": Take("h100-silent-fallback", 11),
     "advised": Take("h100-data-paths", 6),  # pageable copies, and the key that takes them away
     "paths": Take("h100-data-paths", 14),  # the same on the device, against pageable

@@ -151,6 +151,28 @@ async def test_the_data_path_goes_round_on_a_gpu_and_takes_the_advice_first() ->
     assert [c.data_path for _, c in port.sent if c] == ["pinned", "device"]
 
 
+async def test_a_backend_that_copies_nothing_is_measured_without_the_data_path_and_says_so() -> None:
+    port = FakePort()
+    places = {"torch-eager": "cuda:0", "onnxruntime-cpu": "cpu"}
+    backends = [
+        dataclasses.replace(backend, device=places.get(backend.name, "")) for backend in synthetic.GPU_BACKENDS
+    ]
+    pinned = dataclasses.replace(synthetic.CUDA, data_path="pinned")
+    port.view = synthetic.view(gpu=True, run=synthetic.run(configuration=pinned), backends=tuple(backends))
+    async with running(port) as screen:
+        await screen.press("3")
+        await screen.until(lambda: len(port.sent) == 1)
+        assert "switching to ort-cpu, pageable: it has no pinned" in screen.text
+        screen.app.control._asked = None
+        await screen.press("1")
+        await screen.until(lambda: len(port.sent) == 2)
+        assert "it has no" not in screen.text
+    assert [(c.backend, c.data_path) for _, c in port.sent if c] == [
+        ("onnxruntime-cpu", "pageable"),
+        ("torch-eager", "pinned"),
+    ]
+
+
 async def test_the_load_is_chosen_or_typed() -> None:
     port = FakePort()
     async with running(port) as screen:

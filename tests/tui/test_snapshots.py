@@ -33,7 +33,7 @@ PINNED = "8.2.8"
 FOLDER = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 SMALL = f"{SMALLEST[0] - 1}x{SMALLEST[1]}"
-REPLAY_AT = 150  # s of the sample: torch.compile is being built, 9 runs are over
+REPLAY_AT = 93  # s of the sample: torch.compile is being built, 11 runs are over
 
 
 def _changed(**changes: object) -> View:

@@ -195,6 +195,7 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
     then, now = duration(old.value, old_unit, name=old_unit != unit), duration(new.value, unit)
     text, sure = sure_change(known(new), known(old))
     changed = f", {text}{', no sure change' if sure is False else ''}"
+    style = "text" if sure is False else "one" if new.value < old.value else "two"
     tail = ""
     if before.throughput and run.throughput:
         tail = f"  {number(before.throughput)} → {number(run.throughput)}/s"
@@ -203,7 +204,7 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
     def row(heading: str, name: str, arrow: str) -> Row:
         named = (f"{name} ", "text") if name else ("", "text")
         first: Row = ((heading, "dim"), named, *_discount(before), (then, "text"), (arrow, "dim"))
-        return (*first, *_discount(run), (now, "strong"), (changed, "two"))
+        return (*first, *_discount(run), (now, "strong"), (changed, style))
 
     for heading, arrow in (("before: ", " → now "), ("", " → ")):
         least = length(row(heading, "", arrow))
