@@ -1,6 +1,7 @@
 """Fills docs/seed.md: the published figures of the seed's table beside those of `infertop run --suite seed --json FILE`.
 
-`python -m infertop.docs.seed FILE` fills in what was measured; without FILE the places stay empty.
+`python -m infertop.docs.seed FILE` fills in what was measured; without FILE the places stay empty. FILE may be another run's: its results at
+batch 32 and fp32 are taken.
 """
 
 from __future__ import annotations
@@ -54,18 +55,30 @@ def published(model: str, backend: str) -> Published | None:
     return next((p for p in PUBLISHED if (p.model, p.backend) == (model, backend)), None)
 
 
+def _results(document: Document | None) -> list[Mapping[str, Any]]:
+    """Those that can stand beside the published ones."""
+    found = (document or {}).get("results", ())
+    return [r for r in found if (r["batch"], r["precision"]) == (32, "fp32")]
+
+
+def _backend(name: str, result: Mapping[str, Any] | None) -> str:
+    """The backend, and the mode in which torch.compile compiled."""
+    mode = ((result or {}).get("runtime") or {}).get("compile_mode")
+    return f"`{name}`" + (f" {mode}" if mode else "")
+
+
 def rows(document: Document | None) -> list[list[str]]:
     """The published rows with what was measured, then what was measured beyond them."""
-    results = list((document or {}).get("results", ()))
+    results = _results(document)
     found = []
     for row in PUBLISHED:
         result = next((r for r in results if (r["model"], r["backend"]) == (row.model, row.backend)), None)
         known = [TITLES[row.model], row.title, f"{row.latency_ms:.2f}", f"{row.throughput:.2f}"]
-        found.append([*known, f"`{row.backend}`", *_measured(result)])
+        found.append([*known, _backend(row.backend, result), *_measured(result)])
     for result in results:
         if published(result["model"], result["backend"]) is None:
             title = TITLES.get(result["model"], result["model"])
-            found.append([title, "", "", "", f"`{result['backend']}`", *_measured(result)])
+            found.append([title, "", "", "", _backend(result["backend"], result), *_measured(result)])
     order = list(TITLES.values())
     return sorted(found, key=lambda row: order.index(row[0]) if row[0] in order else len(order))
 
@@ -88,7 +101,7 @@ def factors(document: Document | None) -> list[list[str]]:
     """How many times as fast as ONNX Runtime on the CPU it is said to be on the GPU, and PyTorch eager against both."""
     measured = {
         (r["model"], r["backend"]): r["latency_ms"]["p50"]
-        for r in (document or {}).get("results", ())
+        for r in _results(document)
         if r["status"] == "ok"
     }
     told = {(p.model, p.backend): p.latency_ms for p in PUBLISHED}
@@ -126,10 +139,10 @@ def machine(document: Document | None) -> str:
     gpus = ", ".join(str(gpu.get("name")) for gpu in document["gpus"]) or "no GPU"
     cpu = document["host"].get("cpu") or "unknown processor"
     told = [
-        ", ".join(dict.fromkeys(r[name] for r in document["results"])) for name in ("precision", "data_path")
+        ", ".join(dict.fromkeys(r[name] for r in _results(document))) for name in ("precision", "data_path")
     ]
     versions: dict[str, str] = {}
-    for result in document["results"]:
+    for result in _results(document):
         versions |= result.get("libraries") or {}
     libraries = ", ".join(f"{name} {versions[name]}" for name in sorted(versions))
     return (
@@ -142,7 +155,7 @@ def left_out(document: Document | None) -> list[str]:
     """The backends that could not be measured there, and what failed."""
     document = document or {}
     found = [f"* `{s['backend']}` was left out: {s['reason']}." for s in document.get("skipped", ())]
-    for result in document.get("results", ()):
+    for result in _results(document):
         if result["status"] != "ok":
             message = (result["error"] or {}).get("message", "")
             found.append(

@@ -51,6 +51,19 @@ def test_the_committed_page_has_every_published_figure() -> None:
         assert f"{row.title} | {row.latency_ms:.2f} | {row.throughput:.2f} | `{row.backend}` |" in page
 
 
+def test_of_another_run_what_was_not_published_so_stays_out() -> None:
+    other = [
+        {**result("resnet18", "torch-eager", 1.0), "batch": 1},
+        {**result("resnet18", "torch-eager", 2.0), "precision": "fp16"},
+        result("resnet18", "torch-eager", 4.0),
+        result("resnet18", "torch-compile", 3.0, runtime={"compile_mode": "default"}),
+    ]
+    page = seed.block({**DOCUMENT, "results": other})
+    assert "PyTorch eager | 34.10 | 938.41 | `torch-eager` | 4.00 | 8 000 | A |" in page
+    assert "max-autotune | 26.33 | 1215.34 | `torch-compile` default | 3.00 | 10 667 | A |" in page
+    assert "precision fp32, data path" in page
+
+
 def test_what_was_measured_stands_beside_its_published_row() -> None:
     page = seed.block(DOCUMENT)
     assert "ONNX Runtime CUDA | 301.79 | 106.03 | `onnxruntime-cuda` | 5.00 | 6 400 | A |" in page
