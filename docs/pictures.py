@@ -33,7 +33,8 @@ def moment(sample: str, backend: str, precision: str, batch: int, path: str) -> 
     with Session(SAMPLES / sample) as session:
         for t, run in session.runs:
             c = run.configuration
-            if c is not None and (c.backend, c.precision, c.batch, c.data_path) == (backend, precision, batch, path):
+            wanted = (backend, precision, batch, path)
+            if c is not None and (c.backend, c.precision, c.batch, c.data_path) == wanted:
                 numbers.add(run.run)
             if run.phase == "end" and run.run in numbers:
                 return t - 500_000_000

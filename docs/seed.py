@@ -100,9 +100,7 @@ def _measured(result: Mapping[str, Any] | None) -> list[str]:
 def factors(document: Document | None) -> list[list[str]]:
     """How many times as fast as ONNX Runtime on the CPU it is said to be on the GPU, and PyTorch eager against both."""
     measured = {
-        (r["model"], r["backend"]): r["latency_ms"]["p50"]
-        for r in _results(document)
-        if r["status"] == "ok"
+        (r["model"], r["backend"]): r["latency_ms"]["p50"] for r in _results(document) if r["status"] == "ok"
     }
     told = {(p.model, p.backend): p.latency_ms for p in PUBLISHED}
     return [

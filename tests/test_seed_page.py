@@ -48,7 +48,7 @@ def test_the_published_rows_are_batches_of_32() -> None:
 def test_the_committed_page_has_every_published_figure() -> None:
     page = seed.PAGE.read_text("utf-8")
     for row in seed.PUBLISHED:
-        assert f"{row.title} | {row.latency_ms:.2f} | {row.throughput:.2f} | `{row.backend}` |" in page
+        assert f"{row.title} | {row.latency_ms:.2f} | {row.throughput:.2f} | `{row.backend}`" in page
 
 
 def test_of_another_run_what_was_not_published_so_stays_out() -> None:

@@ -2,9 +2,9 @@
 
 `python -m infertop.tests.sessions.keep_sample SESSION NAME`
 
-Every record stays, in its frame, but for what lies in the middle of loading: where a phase before the warm-up took longer than PHASE_S, what is beyond
-that is taken out, everything later moves forward by as much, and an event at that place says how long it was. What says where it was recorded (host
-name, kernel's build, folders, the GPU's serial) is left out.
+Every record stays, in its frame, but for what lies in the middle of loading: where a phase before the warm-up took longer than PHASE_S, what is
+beyond that is taken out, everything later moves forward by as much, and an event behind the last says how long all of it was. What says where it was
+recorded (host name, kernel's build, folders, the GPU's serial) is left out.
 """
 
 from __future__ import annotations

@@ -155,7 +155,8 @@ async def test_a_backend_that_copies_nothing_is_measured_without_the_data_path_a
     port = FakePort()
     places = {"torch-eager": "cuda:0", "onnxruntime-cpu": "cpu"}
     backends = [
-        dataclasses.replace(backend, device=places.get(backend.name, "")) for backend in synthetic.GPU_BACKENDS
+        dataclasses.replace(backend, device=places.get(backend.name, ""))
+        for backend in synthetic.GPU_BACKENDS
     ]
     pinned = dataclasses.replace(synthetic.CUDA, data_path="pinned")
     port.view = synthetic.view(gpu=True, run=synthetic.run(configuration=pinned), backends=tuple(backends))
