@@ -10,6 +10,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from infertop.sessions.session import Session
 from infertop.sessions.store import SAMPLES
@@ -19,26 +20,35 @@ from infertop.tui.session_port import ReplayPort
 HERE = Path(__file__).parent
 SIZE = (120, 40)
 
-PICTURES: dict[str, tuple[str, str, str, int, str]] = {
-    "h100-resnet18": ("h100-resnet18", "onnxruntime-cuda", "fp32", 32, "pageable"),
-    "gained": ("h100-keys", "onnxruntime-cuda", "fp32", 32, "pinned-ready"),
-    "silent-fallback": ("h100-silent-fallback", "onnxruntime-cuda", "fp32", 32, "pageable"),
+
+class Shown(NamedTuple):
+    """A recording, and the run of it whose last second is drawn."""
+
+    sample: str
+    backend: str
+    precision: str
+    batch: int
+    path: str
+
+
+PICTURES = {
+    "h100-resnet18": Shown("h100-resnet18", "onnxruntime-cuda", "fp32", 32, "pageable"),
+    "gained": Shown("h100-keys", "onnxruntime-cuda", "fp32", 32, "pinned-ready"),
+    "silent-fallback": Shown("h100-silent-fallback", "onnxruntime-cuda", "fp32", 32, "pageable"),
 }
-"""Name of the picture -> recording, and the run whose last second is drawn."""
 
 
-def moment(sample: str, backend: str, precision: str, batch: int, path: str) -> int:
+def moment(shown: Shown) -> int:
     """Half a second before that run's end, in session time, ns."""
     numbers = set()
-    with Session(SAMPLES / sample) as session:
+    with Session(SAMPLES / shown.sample) as session:
         for t, run in session.runs:
             c = run.configuration
-            wanted = (backend, precision, batch, path)
-            if c is not None and (c.backend, c.precision, c.batch, c.data_path) == wanted:
+            if c is not None and (c.backend, c.precision, c.batch, c.data_path) == shown[1:]:
                 numbers.add(run.run)
             if run.phase == "end" and run.run in numbers:
                 return t - 500_000_000
-    raise LookupError(f"{sample} has no such run")
+    raise LookupError(f"{shown.sample} has no such run")
 
 
 async def draw(sample: str, at: int, size: tuple[int, int] = SIZE) -> str:
@@ -60,8 +70,8 @@ def main() -> None:
     """Draw every picture beside this file, whatever terminal this is."""
     os.environ |= {"INFERTOP_THEME": "dark", "INFERTOP_GLYPHS": "braille", "TZ": "UTC"}
     time.tzset()
-    for name, (sample, *run) in PICTURES.items():
-        svg = asyncio.run(draw(sample, moment(sample, *run)))  # type: ignore[arg-type]
+    for name, shown in PICTURES.items():
+        svg = asyncio.run(draw(shown.sample, moment(shown)))
         (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
         print(f"{name}.svg: {len(svg)} bytes")
 

@@ -28,8 +28,8 @@ def place(name: str, size: str) -> Path:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PICTURES)
 async def test_a_recording_looks_as_it_was_looked_at(name: str, size: str) -> None:
-    sample, *run = PICTURES[name]
-    drawn = await draw(sample, moment(sample, *run), SIZES[size])
+    shown = PICTURES[name]
+    drawn = await draw(shown.sample, moment(shown), SIZES[size])
     kept = place(name, size)
     if os.environ.get("INFERTOP_SNAPSHOTS") == "update" and SIZES[size] != SIZE:
         FOLDER.mkdir(exist_ok=True)
