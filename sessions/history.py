@@ -192,9 +192,13 @@ class HistoryRing:
         seconds = np.arange(first, newest + 1, dtype=np.int64)
         columns = seconds % COLUMNS
         count = self._count[columns]
+        known = count > 0
         metrics = np.divide(
-            self._sum[columns], count, out=np.full(count.shape, np.nan), where=count > 0, dtype=np.float64
+            self._sum[columns], count, out=np.full(count.shape, np.nan), where=known, dtype=np.float64
         )
+        # What is read each second or two misses a column now and then: a reading stands for the second after it too.
+        held = known[:-1] & ~known[1:] & known[1:].any(axis=1, keepdims=True)
+        metrics[1:][held] = metrics[:-1][held]
         return History(
             second=seconds,
             p50=self._p50[columns],

@@ -298,6 +298,15 @@ def test_a_hole_in_time_leaves_empty_columns() -> None:
     assert np.isnan(history.p50).all()
 
 
+def test_a_slow_reading_stands_for_the_second_after_it_and_no_longer() -> None:
+    """Read each second, a little late each time, it would leave a hole in every graph now and then."""
+    state = folded([header(2)])
+    for second, slow in enumerate([3, None, 5, None, None, 7]):
+        state.apply(tick(second, t=(second + 1) * SECOND, m=[1, slow]))
+    history = state.view().history
+    assert np.nan_to_num(history.metrics[:, 1], nan=-1).tolist() == [3, 3, 5, 5, -1, 7]
+
+
 def test_history_is_ten_minutes_long_whatever_happens() -> None:
     state = folded([header(1)])
     for n in range(700):
