@@ -96,6 +96,14 @@ def test_the_line_plan_at_80_by_24() -> None:
     assert lines[23].rstrip().endswith("q quit")
 
 
+def test_the_header_leaves_the_driver_out_before_it_cuts_a_word_of_the_machine() -> None:
+    view = synthetic.switched(gpu=True)
+    driver, gpu = view.header.driver, str(view.header.gpus[0]["name"]).removeprefix("NVIDIA ")  # type: ignore[union-attr]
+    found = [screen(view, width, 30)[0] for width in range(100, 160)]
+    assert all("…" not in line for line in found if gpu in line)
+    assert {(gpu in line, driver in line) for line in found} >= {(True, False), (True, True)}
+
+
 def test_a_framed_screen_has_every_panel() -> None:
     text = "\n".join(screen(synthetic.switched(gpu=True), 120, 40))
     for title in (

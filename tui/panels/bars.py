@@ -31,23 +31,25 @@ def header(scene: Scene, width: int) -> Row:
             name = (*name, (" · ", "head-dim"), (part, "head"))
     if machine := _machine(scene):
         left = room - length(name) - 3
-        if left >= min(len(machine), 16):
-            name = (*name, (f"   {cut(machine, left)}", "head-dim"))
+        shown = next((words for words in machine if len(words) <= left), machine[-1])
+        if left >= min(len(shown), 16):
+            name = (*name, (f"   {cut(shown, left)}", "head-dim"))
     return spread(name, state, width, "head")
 
 
-def _machine(scene: Scene) -> str:
+def _machine(scene: Scene) -> tuple[str, ...]:
+    """What it is measured on, in full and then shorter."""
     header = scene.view.header
     if header is None:
-        return ""
+        return ()
     if header.gpus:
         names = [clean(str(gpu.get("name", "GPU"))).removeprefix("NVIDIA ") for gpu in header.gpus]
         counted = ((name, names.count(name)) for name in dict.fromkeys(names))
         name = " + ".join(name if count == 1 else f"{count} × {name}" for name, count in counted)
-        return f"{name}  drv {clean(header.driver)}" if header.driver else name
+        return (f"{name}  drv {clean(header.driver)}", name) if header.driver else (name,)
     cores = core_count(header.host)
     host = clean(str(header.host.get("hostname", "")))
-    return " · ".join(part for part in (host, f"{cores} cores" if cores else "", "no GPU") if part)
+    return (" · ".join(part for part in (host, f"{cores} cores" if cores else "", "no GPU") if part),)
 
 
 def _state(scene: Scene) -> Row:
