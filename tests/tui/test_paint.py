@@ -98,7 +98,9 @@ def test_the_line_plan_at_80_by_24() -> None:
 
 def test_the_header_leaves_the_driver_out_before_it_cuts_a_word_of_the_machine() -> None:
     view = synthetic.switched(gpu=True)
-    driver, gpu = view.header.driver, str(view.header.gpus[0]["name"]).removeprefix("NVIDIA ")  # type: ignore[union-attr]
+    assert view.header is not None
+    assert view.header.driver is not None
+    driver, gpu = view.header.driver, str(view.header.gpus[0]["name"]).removeprefix("NVIDIA ")
     found = [screen(view, width, 30)[0] for width in range(100, 160)]
     assert all("…" not in line for line in found if gpu in line)
     assert {(gpu in line, driver in line) for line in found} >= {(True, False), (True, True)}
