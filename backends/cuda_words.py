@@ -9,6 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from . import libraries
 from .errors import MeasureError
 
 OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE, NOT_READY = 2, 100, 101, 600
@@ -119,8 +120,16 @@ _TORCH = (
 )  # fmt: skip
 
 
+_NODE = re.compile(r"while running (\S+) node\. Name: ?'([^'\n]{1,120})'")
+"""How onnxruntime names the node that a request failed in."""
+
+
 def explain(text: str, backend: str) -> MeasureError | None:
-    """What a runtime's message says of CUDA, as an error of the backend's; None where it says nothing of it."""
+    """What a runtime's message says of CUDA, or of a library that it could not load, as an error of the backend's; None where it says
+    nothing of them."""
+    lacking = libraries.lack(text)
+    if lacking is not None:
+        return _missing(lacking, text)
     for fault in (_marked(text), _named(text)):
         if fault is not None:
             return _error(fault, backend, text)
@@ -158,6 +167,13 @@ def no_driver(detail: str) -> MeasureError:
         "install the driver; in a container start it with GPU access (--gpus all)",
         detail,
     )
+
+
+def _missing(lacking: libraries.Lack, text: str) -> MeasureError:
+    """A library that the runtime opens only when something needs it: the kind and the words are those of one that a probe misses."""
+    node = _NODE.search(text)
+    needs = f", which the {node[1]} node {node[2]} needs" if node else ""
+    return MeasureError("backend-missing", lacking.words + needs, libraries.source(lacking.name), text)
 
 
 def too_old(runtime: str, needs: str, has: str) -> tuple[str, str]:

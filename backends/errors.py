@@ -10,6 +10,9 @@ UNAVAILABLE = frozenset(
 """Kinds of error that say that the configuration cannot exist here; any other is a failure of something that
 might have worked."""
 
+UNUSABLE = frozenset({"backend-missing", "no-driver"})
+"""Those of them that say it of a part of the environment, whatever the backend is asked to measure: another may do without."""
+
 
 class MeasureError(Exception):
     """Something named could not be measured.

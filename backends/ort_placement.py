@@ -119,13 +119,17 @@ def _cause(library: str, said: str) -> tuple[str, str, str]:
     found = re.search(rf"Failed to load library \S*?({re.escape(library)}) with error: ([^\n\x1b]+)", said)
     if found is not None:
         words = f"Failed to load library {found[1]} with error: {found[2].strip()}"
-        lacking = re.match(r"(\S+): cannot open shared object file", found[2])
+        lacking = libraries.lack(found[2])
         if lacking is not None:
-            return f"{lacking[1]} cannot be loaded", libraries.source(lacking[1]), words
+            return lacking.words, libraries.source(lacking.name, probes.cuda_version()), words
         return found[2].strip()[:200], "install the versions that this onnxruntime was built for", words
     folder = probes.onnxruntime_folder()
     path = folder / library if folder else Path()
     missing = libraries.missing(path) if path.is_file() else [library]
     if missing:
-        return f"{', '.join(missing)} cannot be loaded", libraries.source(missing[0]), said.strip()
+        return (
+            f"{', '.join(missing)} cannot be loaded",
+            libraries.source(missing[0], probes.cuda_version()),
+            said.strip(),
+        )
     return "onnxruntime does not say why", "infertop doctor says what this environment lacks", said.strip()

@@ -24,7 +24,7 @@ ONNXRUNTIME_DISTRIBUTIONS = ("onnxruntime-gpu", "onnxruntime")
 
 @dataclass(frozen=True)
 class Availability:
-    """What the probe of one backend found. `reason` and `fix` are empty where it is usable."""
+    """What the probe of one backend found. `reason` is empty where it is usable, `fix` too unless there is a `warning`."""
 
     name: str
     short: str
@@ -35,6 +35,7 @@ class Availability:
     # Where it measures when nobody names a device: the first GPU, if it could use one here.
     device: str = "cpu"
     falls_back: bool = False  # not usable, but its runtime would start, and run on the CPU instead
+    warning: str = ""  # usable, but not for everything
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class _Finding:
     version: str | None = None
     device: str = "cpu"
     falls_back: bool = False
+    warning: str = ""
 
 
 def probe_all() -> list[Availability]:
@@ -72,6 +74,7 @@ def probe(info: BackendInfo) -> Availability:
         finding.version,
         finding.device,
         finding.falls_back,
+        finding.warning,
     )
 
 
@@ -144,6 +147,11 @@ def onnxruntime_facts() -> dict[str, str]:
     return dict(re.findall(r"^(\w+) = '([^']*)'", facts.read_text(encoding="utf-8"), re.MULTILINE))
 
 
+def cuda_version() -> str:
+    """The CUDA that the installed onnxruntime was built for; empty where it does not say."""
+    return onnxruntime_facts().get("cuda_version", "")
+
+
 def onnxruntime_folder() -> Path | None:
     """Where the installed onnxruntime keeps its libraries."""
     spec = util.find_spec("onnxruntime")
@@ -174,18 +182,37 @@ def _onnxruntime_cuda() -> _Finding:
     if lacking:
         return _Finding(
             f"{lacking[0]} cannot be loaded",
-            libraries.source(lacking[0]),
+            libraries.source(lacking[0], cuda_version()),
             finding.version,
             falls_back=True,
         )
     from . import cuda, cuda_words
 
-    has, needs = cuda.load().version(), onnxruntime_facts().get("cuda_version", "")
+    has, needs = cuda.load().version(), cuda_version()
     if needs.partition(".")[0].isdigit() and has[0] < int(needs.partition(".")[0]):
         # It would not fall back: the provider loads, and its first call ends in "CUDA failure 35".
         reason, fix = cuda_words.too_old("onnxruntime-gpu", needs, ".".join(map(str, has)))
         return _Finding(reason, fix, finding.version)
-    return dataclasses.replace(finding, device="cuda:0")
+    warning, fix = _without_cudnn(folder, library)
+    return dataclasses.replace(finding, device="cuda:0", warning=warning, fix=fix)
+
+
+def _without_cudnn(folder: Path, library: Path) -> tuple[str, str]:
+    """What fails, and what to do, where the provider opens cuDNN only when a node needs it, and would find none; else empty.
+
+    It asks for the names of `_CUDNN`, which the loader finds, and `onnxruntime.preload_dlls` in NVIDIA's wheel beside onnxruntime.
+    """
+    needs = libraries.needed(library)
+    if not needs or any(name.startswith("libcudnn") for name in needs):
+        return "", ""
+    if len(libraries.absent(_CUDNN, [folder.parent.parent / "nvidia" / "cudnn" / "lib"])) < len(_CUDNN):
+        return "", ""
+    text = f"{_CUDNN[0]} cannot be loaded: a model with convolutions fails at its first request"
+    return text, libraries.source(_CUDNN[0], cuda_version())
+
+
+_CUDNN = ("libcudnn.so.9", "libcudnn.so")
+"""As onnxruntime 1.31's provider asks for them, in this order."""
 
 
 def _onnxruntime_tensorrt() -> _Finding:
@@ -196,13 +223,19 @@ def _onnxruntime_tensorrt() -> _Finding:
     if library is not None and library.is_file():
         lacking = libraries.missing(library)
         if lacking:
-            return _Finding(f"{lacking[0]} cannot be loaded", libraries.source(lacking[0]), finding.version)
+            return _Finding(
+                f"{lacking[0]} cannot be loaded",
+                libraries.source(lacking[0], cuda_version()),
+                finding.version,
+            )
     elif not finding.reason:
         return _Finding(
             "this onnxruntime has no TensorRT provider", "pip install onnxruntime-gpu", finding.version
         )
-    # What would run instead is another backend's provider: nobody is served by measuring that under this name.
-    return dataclasses.replace(finding, falls_back=False)
+    # What would run instead is another backend's provider: nobody is served by measuring that under this name. TensorRT computes
+    # convolutions without cuDNN.
+    fix = "" if finding.warning else finding.fix
+    return dataclasses.replace(finding, falls_back=False, warning="", fix=fix)
 
 
 def _tensorrt(flavour: trt_bindings.Flavour) -> _Finding:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from . import libraries
 from .errors import MeasureError
 
 RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
@@ -67,10 +68,10 @@ def load(flavour: Flavour) -> Any:
                 "pip install --upgrade tensorrt",
             )
         return module
-    lacking = re.search(r"(\S+\.so[.\d]*): cannot open", said)
+    lacking = libraries.lack(said)
     raise MeasureError(
         "backend-missing",
-        f"{flavour.name} cannot be imported" + (f": {lacking[1]} cannot be loaded" if lacking else ""),
+        f"{flavour.name} cannot be imported" + (f": {lacking.words}" if lacking else ""),
         flavour.fix,
         said,
     )

@@ -12,7 +12,7 @@ from .printing import print_table
 @click.command(short_help="List backends, and what the unusable ones need.")
 @click.option("--python", metavar="[BACKEND=|LABEL=]PATH", multiple=True, help="Ask this interpreter.")
 def backends(python: tuple[str, ...]) -> int:
-    """List the backends, and what those that cannot be used here need."""
+    """List the backends, and what those need that cannot be used here, or not for every model."""
     from ..sessions import prober
     from ..sessions.interpreters import environments, listing
     from ..sessions.lines import sentence
@@ -23,11 +23,11 @@ def backends(python: tuple[str, ...]) -> int:
             found.short,
             "yes" if found.usable else "no",
             found.version or "–",
-            sentence(found.reason, found.fix),
+            sentence(found.reason or found.warning, found.fix),
         )
         for name, found in listing(environments(python), prober.probe)
     ]
-    return print_table(("backend", "short", "usable", "version", "why not, and what to do"), rows)
+    return print_table(("backend", "short", "usable", "version", "what is wrong, and what to do"), rows)
 
 
 @click.command(short_help="List models by name, and model files here.")

@@ -9,7 +9,9 @@ from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..backends.probes import Availability
+from . import substitute
 from .engine import Engine
+from .plan import Task
 from .prober import probe
 
 
@@ -55,21 +57,34 @@ class Available:
 
     def settled(self, configuration: Configuration) -> Configuration:
         """The choices that were left to the engine: the model's default backend among the usable ones, and its device."""
-        available = (self._found or {}).get(configuration.environment or "", {})
+        available = self._under(configuration)
         name = configuration.backend
         if not name:
             model = models.resolve(configuration.model, configuration.options.working_directory)
             name = models.default_backend(model, {a.name for a in available.values() if a.usable})
         device = configuration.device
         if not device:
-            device = available[name].device if name in available else "cpu"
+            device = _device(available[name]) if name in available else "cpu"
         return fitted(replace(configuration, backend=name, device=device))
 
     def check(self, configuration: Configuration) -> None:
         """Refuse what cannot run before anything is stopped for it."""
-        available = (self._found or {}).get(configuration.environment or "", {})
-        backend = available.get(configuration.backend)
+        backend = self._under(configuration).get(configuration.backend)
         if backend is None:
             registry.resolve(configuration.backend)
         elif not backend.usable:
             raise MeasureError("backend-missing", backend.reason, backend.fix)
+
+    def instead(self, task: Task, why: MeasureError) -> Task | None:
+        """What is measured in the place of a task whose backend cannot be used; None where nothing can be."""
+        return substitute.task_for(task, why, self._under(task.configuration).values())
+
+    def _under(self, configuration: Configuration) -> dict[str, Availability]:
+        """What the interpreter of that configuration has."""
+        return (self._found or {}).get(configuration.environment or "", {})
+
+
+def _device(backend: Availability) -> str:
+    """Where it measures when nobody named a device; what needs a GPU was asked onto one, also where it cannot be used."""
+    info = next((info for info in registry.all_backends() if info.name == backend.name), None)
+    return "cuda:0" if info is not None and info.device == "cuda" else backend.device

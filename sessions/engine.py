@@ -124,6 +124,10 @@ class Engine:
         usable = ", ".join(a["short"] for a in backends if a["usable"]) or "none"
         where = f"usable under {label}" if label else "usable here"
         self.say("backends", f"{where}: {usable}", backends=backends, environment=label)
+        for backend in backends:
+            if backend["warning"]:
+                text = f"{backend['short']}: {backend['warning']}; {backend['fix']}"
+                self.say("backends", text, level="warn", environment=label)
 
     def _write(self, records: Sequence[AnyRecord]) -> None:
         if self.writer.failure is not None and self.place.recording and not self._nowhere:

@@ -22,6 +22,7 @@ from .plan import Task, describe
 from .prober import probe
 from .records import Header
 from .results import Result
+from .runner import Runner
 from .settings import EngineSettings
 
 WAIT_S = 600.0
@@ -208,20 +209,37 @@ def _one(
     engine: Engine, task: Task, available: dict[str, Availability], progress: Callable[[Progress], None],
     course: sweep.Course, interruption: Interruption, patience: Patience,
 ) -> bool:  # fmt: skip
-    """Measure one task; False where it was stopped before its end."""
+    """Measure one task; False where it was stopped before its end. With `--fallback auto` the nearest backend is measured in the place of
+    one that cannot be used, whether the probe knows that or the run finds it out; where none can be, the result is the task's own."""
     backend = available.get(task.configuration.backend)
-    other = None
-    if backend is not None and not (backend.usable or backend.falls_back) and engine.settings.fallback:
-        other = substitute.task_for(task, backend, available.values())
-    if other is not None:
+    if backend is not None and not (backend.usable or backend.falls_back):
+        error = MeasureError("backend-missing", backend.reason, backend.fix)
+        other = substitute.task_for(task, error, available.values()) if engine.settings.fallback else None
+        if other is None:
+            engine.refuse(task, error, "unavailable")
+            return True
         task = other
-    elif backend is not None and not (backend.usable or backend.falls_back):
-        engine.refuse(
-            task,
-            MeasureError("backend-missing", backend.reason, backend.fix),
-            "unavailable",
-        )
-        return True
+    own: Result | None = None
+    while True:
+        runner, whole = _run(engine, task, progress, course, interruption, patience)
+        other = None
+        if runner is not None and runner.unusable and engine.settings.fallback:
+            assert runner.error is not None
+            other = substitute.task_for(task, runner.error, available.values())
+        if other is None or interruption.signal is not None:
+            break
+        found = engine.results.pop()
+        own, task = own or found, other
+    if own is not None and runner is not None and runner.unusable:
+        engine.results[-1] = own
+    return whole
+
+
+def _run(
+    engine: Engine, task: Task, progress: Callable[[Progress], None],
+    course: sweep.Course, interruption: Interruption, patience: Patience,
+) -> tuple[Runner | None, bool]:  # fmt: skip
+    """One run, to its end: its runner, None where it had none, and whether it was not stopped before."""
     title = describe(task.configuration)
     index, count = course.done, len(course.tasks)
     runner = None
@@ -230,10 +248,10 @@ def _one(
             runner = engine.start(task)
         except MeasureError as error:
             if interruption.signal is not None:
-                return False
+                return None, False
             if error.kind != BUSY or not patience.lasts(engine, error.message):
                 engine.refuse(task, error, "failed")
-                return True
+                return None, True
             progress(Progress(f"{title}: waiting: {error.message}", None, index, count))
             engine.step()
     patience.over()
@@ -252,4 +270,4 @@ def _one(
         progress(Progress(text, fraction, index, count, course.left() if count > 1 else None))
         if interruption.signal is not None:
             runner.stop()
-    return not runner.stopped
+    return runner, not runner.stopped

@@ -118,7 +118,7 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
     if facts.fallback is not None and runner.error is None:
         result |= {"status": "fallback", "error": {"kind": "fallback"} | facts.fallback}
     if (instead := runner.task.instead) is not None:
-        result |= _in_place_of(instead, result)
+        result |= _in_place_of(instead, result, runner.error)
     opened = response.fields(measurement, runner.unserved)
     if runner.trials is not None:
         result["slo"] = runner.trials.search.result()
@@ -178,15 +178,13 @@ def _all_on_cpu(loaded: Mapping[str, Any]) -> bool:
     return bool(placement) and all(name.startswith("CPU") for name in placement or ())
 
 
-def _in_place_of(instead: Instead, result: Result) -> Result:
+def _in_place_of(instead: Instead, result: Result, failure: MeasureError | None) -> Result:
     """What a result says that has the name of something else than was measured; a failure of its own stays one."""
     named = {"backend": instead.asked.label, "measured_by": result["backend"]}
-    if result["error"] is not None:
-        error = result["error"]
-        return named | {"error": {**error, "message": f"{instead.reason}, and failed: {error['message']}"}}
+    if failure is None:
+        return named
     return named | {
-        "status": "fallback",
-        "error": {"kind": "fallback", "message": instead.reason, "fix": instead.fix},
+        "error": {**failure.as_dict(), "message": f"{instead.reason}, and failed: {failure.message}"}
     }
 
 

@@ -19,8 +19,11 @@ class Instead:
     """What was asked for where a task measures something else, and why."""
 
     asked: Configuration
-    reason: str
+    cause: str  # why that cannot be measured
+    reason: str  # the same, and what is measured
     fix: str = ""
+    detail: str = ""
+    tried: tuple[str, ...] = ()  # backends that cannot be used, the one that was asked for first
 
 
 @dataclass(frozen=True)

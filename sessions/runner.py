@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends import loads
 from ..backends.configuration import Configuration
-from ..backends.errors import MeasureError
+from ..backends.errors import UNUSABLE, MeasureError
 from ..backends.protocol import Message
 from . import response, units
 from .measurement import Measurement, TickNumbers
@@ -219,11 +219,12 @@ class Runner:
                 "control",
             )
         }
+        fallback = self._otherwise(message["fallback"])
         waits = self._wants_quiet and self.gpu is not None
         self._enter(
             "quiet" if waits else "warmup", configuration=self.facts.configuration, gpu=self.gpu,
             note=note, agreement=message.get("agreement"),
-            fallback=(message["fallback"] or {}).get("message"), **known,
+            fallback=(fallback or {}).get("message"), **known,
         )  # fmt: skip
         if note:
             text = f"{self.facts.configuration.label} was {note}"
@@ -233,8 +234,8 @@ class Runner:
         if agreement.get("within_band") is False:
             text = f"DIFFERS from {agreement['reference']}: {agreement['reason']}"
             self._emit(Event(t=self._now(), kind="fault", text=text, level="warn", run=self.run))
-        if message["fallback"]:
-            self._fell_back(message["fallback"])
+        if fallback is not None:
+            self._fell_back(fallback)
         elif message["unproven"]:
             self._emit(
                 Event(t=self._now(), kind="worker", text=message["unproven"], level="warn", run=self.run)
@@ -270,6 +271,14 @@ class Runner:
             if note not in self.facts.runtime.get("notes", ()):
                 self._emit(Event(t=self._now(), kind="worker", text=note, run=self.run))
         self.facts.runtime = runtime
+
+    def _otherwise(self, said: dict[str, str] | None) -> dict[str, str] | None:
+        """What does not run as it was asked to: another configuration in the place of the one asked for comes before what the runtime said."""
+        instead = self.task.instead
+        if instead is None:
+            return said
+        message = "; ".join(filter(None, (instead.reason, (said or {}).get("message"))))
+        return {"message": message, "fix": instead.fix, "detail": instead.detail}
 
     def _fell_back(self, fallback: dict[str, str]) -> None:
         self.facts.fallback = fallback
@@ -357,6 +366,12 @@ class Runner:
     def stopped(self) -> bool:
         """Whether it ended because somebody wanted it to, before all was measured."""
         return self.reason == "stop" or (self.error is not None and self.error.kind == "stopped")
+
+    @property
+    def unusable(self) -> bool:
+        """Whether it ended because its backend cannot be used here, before anything was measured."""
+        kind = None if self.error is None else self.error.kind
+        return kind in UNUSABLE and not self.measurement.requests
 
     def check_hang(self) -> None:
         """Once a second: a worker that says, prints and computes nothing is given up."""

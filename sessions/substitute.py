@@ -1,4 +1,5 @@
-"""`run --fallback auto`: where a backend cannot be used, what is measured in its place, and how that is said.
+"""`--fallback auto`: where a backend cannot be used, or turns out so before anything was measured, what is measured in its place, and how
+that is said.
 
 The result keeps the name that was asked for, has the status `fallback` and says what ran: it passes no gate and is on no front.
 """
@@ -9,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..backends import models, registry
+from ..backends.backend_options import fitted
 from ..backends.configuration import Configuration
+from ..backends.errors import MeasureError
 from ..backends.probes import Availability
 from .plan import Instead, Task
 from .results import USUAL
@@ -42,17 +45,26 @@ def _runtime(backend: str) -> str:
     return "torch" if backend.startswith("torch-") else "graph"
 
 
-def task_for(task: Task, asked: Availability, available: Iterable[Availability]) -> Task | None:
-    """The task that is measured instead of one whose backend cannot be used; None where nothing can be."""
-    configuration = task.configuration
-    found = nearest(configuration, available)
+def task_for(task: Task, why: MeasureError, available: Iterable[Availability]) -> Task | None:
+    """The task that is measured instead of one whose backend cannot be used; None where nothing is left. The task may be such a one itself:
+    the reason is then still that of the backend that was asked for."""
+    before = task.instead or Instead(
+        task.configuration,
+        f"{task.configuration.backend} cannot be used here: {why.message}",
+        "",
+        why.fix,
+        why.detail,
+    )
+    asked, tried = before.asked, (*before.tried, task.configuration.backend)
+    found = nearest(asked, [backend for backend in available if backend.name not in tried])
     if found is None:
         return None
     name, device = found
-    measured = replace(configuration, backend=name, device=device)
+    measured = replace(asked, backend=name, device=device)
     also = ""
-    if device == "cpu" and configuration.data_path != USUAL["data_path"]:
+    if device == "cpu" and asked.data_path != USUAL["data_path"]:
         measured = replace(measured, data_path=USUAL["data_path"])
         also = f", {measured.data_path} since it runs on the CPU"
-    reason = f"{asked.name} cannot be used here: {asked.reason}; {measured.label} was measured instead{also}"
-    return replace(task, configuration=measured, instead=Instead(configuration, reason, asked.fix))
+    reason = f"{before.cause}; {measured.label} was measured instead{also}"
+    # Of the options that were asked for it takes its own.
+    return replace(task, configuration=fitted(measured), instead=replace(before, reason=reason, tried=tried))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ..backends import registry
 from ..backends.configuration import Configuration
-from ..backends.errors import UNAVAILABLE, MeasureError
+from ..backends.errors import UNAVAILABLE, UNUSABLE, MeasureError
 from . import commands, observer
 from .available import Available
 from .engine import Engine
@@ -70,7 +70,7 @@ class Turns:
             refuse(self._engine, error, command)
             if engine.runner is None and self._good is None:
                 engine.refuse(task, error, "unavailable" if error.kind == "backend-missing" else "failed")
-                self._resume(task)
+                self._resume(task, error if error.kind in UNUSABLE else None)
             return
         why = f"{describe(task.configuration)} was chosen"
         short = self._call_off(why)
@@ -80,6 +80,7 @@ class Turns:
             and not engine.runner.ended
             and not short
             and self._next is None
+            and engine.runner.task.instead is None
             and same_configuration(engine.runner.facts.configuration, task.configuration)
         ):
             nothing(self._engine, f"{describe(task.configuration)} is being measured already", command)
@@ -269,13 +270,16 @@ class Turns:
         elif ended.error.kind == BUSY and self._next is None:
             self._ask(ended.task, ended.error)
         elif ended.error.kind != "stopped" and self._next is None and not self.sweeping.on:
-            self._resume(ended.task)
+            self._resume(ended.task, ended.error if ended.unusable else None)
 
-    def _resume(self, failed: Task) -> None:
-        """After a failure another configuration carries on: the one before, else the model's default backend."""
+    def _resume(self, failed: Task, unusable: MeasureError | None = None) -> None:
+        """After a failure another configuration carries on: the one before; in the place of a backend that turned out to be `unusable`
+        the nearest that is not; else the model's default backend."""
         if not self._engine.settings.fallback or self._next is not None:
             return
         fallback = self._good
+        if fallback is None and unusable is not None:
+            fallback = self._available.instead(failed, unusable)
         if fallback is None:
             try:
                 fallback = replace(
@@ -283,10 +287,13 @@ class Turns:
                     configuration=self._available.settled(
                         replace(failed.configuration, backend="", device="", environment=None)
                     ),
+                    instead=None,
                 )
                 self._available.check(fallback.configuration)
             except MeasureError:
                 return  # the failure itself has been said; there is nothing to carry on with
+            if failed.instead is not None and fallback.configuration.backend in failed.instead.tried:
+                return
         if fallback.configuration == failed.configuration:
             return
         self.present = self._next = fallback

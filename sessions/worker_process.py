@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..backends import boot, protocol, ring
+from ..backends import boot, libraries, protocol, ring
 from ..backends.errors import MeasureError
 from ..telemetry import processes
 
@@ -112,6 +112,12 @@ class WorkerProcess:
                 detail,
             )
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        # cuDNN aborts where a library of its own is missing: its last words stand before Python's traceback.
+        last_words = detail.partition("Fatal Python error")[0].splitlines()[-3:]
+        lacking = libraries.lack("\n".join(last_words)) if name == "SIGABRT" else None
+        if lacking is not None:
+            text = f"{lacking.words}: the runtime aborted while {doing}"
+            return MeasureError("backend-missing", text, libraries.source(lacking.name), detail)
         if name == "SIGKILL":
             fix = "often the kernel does, for want of memory (dmesg tells): try a smaller batch"
         else:

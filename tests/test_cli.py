@@ -488,6 +488,16 @@ def test_backends_lists_reasons(run: Run) -> None:
     assert "yes" in lines[2]
 
 
+def test_backends_lists_what_a_usable_one_does_not_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    partly = Availability(
+        "onnxruntime-cuda", "ort-cuda", True, version="1.31", warning="no cuDNN", fix="pip install it"
+    )
+    monkeypatch.setattr("infertop.sessions.prober.probe", lambda python=None: [partly])
+    line = run("backends").out.splitlines()[1]
+    assert "yes" in line
+    assert line.endswith("no cuDNN; pip install it")
+
+
 def test_backends_of_a_labelled_interpreter(run: Run) -> None:
     out = run("backends", "--python", f"old={sys.executable}", "--python", f"ort-cpu={sys.executable}").out
     assert [line.split()[0] for line in out.splitlines()[1:]] == [

@@ -26,8 +26,11 @@ def checks(environments: Mapping[str, str], probe: Probe) -> Iterator[Check]:
     found = listing(asked, lambda path: answers[path])
     for name, backend in found:
         if backend.usable:
-            where = f", measures on {backend.device}"
-            yield Check(f"backend.{name}", "ok", f"{backend.version or 'usable'}{where}")
+            text = f"{backend.version or 'usable'}, measures on {backend.device}"
+            if backend.warning:
+                yield Check(f"backend.{name}", "warn", f"{text}; {backend.warning}", backend.fix)
+            else:
+                yield Check(f"backend.{name}", "ok", text)
         else:
             yield Check(f"backend.{name}", "absent", backend.reason, backend.fix)
     if not any(backend.usable for _, backend in found):

@@ -33,7 +33,36 @@ TORCH = (
     "\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.\n"
 )
 
+NO_CUDNN = (
+    "Error in execution: Non-zero status code returned while running Conv node. Name:'node_Conv_54' Status Message:"
+    " /onnxruntime_src/onnxruntime/core/providers/cuda/cuda_kernel.h:296 static cudnnContext*"
+    " onnxruntime::cuda::CudaKernel::RequireCudnnHandle(cudnnHandle_t) [ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : cuDNN is unavailable or"
+    " disabled for CUDA Execution Provider: {0}"
+)
+"""What onnxruntime 1.31's CUDA provider says where cuDNN, which it opens when the first node needs it, cannot be opened."""
+
+ABSENT = "cannot open shared object file: No such file or directory"
+
 FAULTS = [
+    (NO_CUDNN.format(f"dlopen failed for libcudnn.so: libcudnn.so: {ABSENT}"),
+     "backend-missing", "libcudnn.so cannot be loaded, which the Conv node node_Conv_54 needs", "onnxruntime-gpu[cuda,cudnn]"),
+    (NO_CUDNN.format(f"dlopen failed for libcudnn.so.9: libcublas.so.13: {ABSENT}"),
+     "backend-missing", "libcublas.so.13 cannot be loaded, which the Conv node", "onnxruntime-gpu[cuda,cudnn]"),
+    (NO_CUDNN.format("dlopen failed for libcudnn.so: /usr/lib/libcudnn.so: file too short"),
+     "backend-missing", "libcudnn.so cannot be loaded (file too short), which", "onnxruntime-gpu[cuda,cudnn]"),
+    ("cuDNN is not available. Install cuDNN, update the system library search path, or set enable_cudnn=0 to force native CUDA paths where"
+     " available.", "backend-missing", "cuDNN cannot be loaded", "onnxruntime-gpu[cuda,cudnn]"),
+    ("cuFFT is unavailable for CUDA Execution Provider: cuFFT library was not found",
+     "backend-missing", "cuFFT cannot be loaded", "onnxruntime-gpu[cuda,cudnn]"),
+    (f"Error in dlopen: /env/torch/lib/libtorch_cuda_linalg.so: {ABSENT}",
+     "backend-missing", "libtorch_cuda_linalg.so cannot be loaded", "LD_LIBRARY_PATH"),
+    (f"Unable to load library: libnvinfer_builder_resource.so.10.3.0: libnvinfer_builder_resource.so.10.3.0: {ABSENT}",
+     "backend-missing", "libnvinfer_builder_resource.so.10.3.0 cannot be loaded", "tensorrt>=10,<11"),
+    ("libcudnn.so.9: cannot open shared object file: Permission denied",
+     "backend-missing", "libcudnn.so.9 cannot be loaded (Permission denied)", "nvidia-cudnn-cu13>=9,<10"),
+    ("Invalid handle. Cannot load symbol cudnnCreate", "backend-missing", "a part of cuDNN cannot be loaded", "of one version"),
+    ("Unable to load any of {libcudnn_ops.so.9.1.0, libcudnn_ops.so.9.1, libcudnn_ops.so.9, libcudnn_ops.so}",
+     "backend-missing", "a part of cuDNN cannot be loaded", "of one version"),
     (ort("CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"), "no-driver", "too old", "update the driver"),
     (ort("CUDA failure 2: out of memory"), "out-of-memory", "memory is full", "smaller batch"),
     (ort("CUDA failure 100: no CUDA-capable device is detected"), "no-gpu", "no such GPU", "nvidia-smi"),

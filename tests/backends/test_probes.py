@@ -10,6 +10,7 @@ from pathlib import Path
 
 import infertop
 import numpy as np
+import onnxruntime
 import pytest
 from infertop.backends import cuda, libraries, probes, registry
 from infertop.tests.backends.fake_cuda import FakeCuda
@@ -126,6 +127,84 @@ def test_a_missing_cuda_library_and_a_missing_gpu_are_named(
     fake.devices = 0
     assert cuda_probe().reason == "CUDA sees no GPU"
     assert not cuda_probe().falls_back, "our worker asks the driver first"
+
+
+@pytest.fixture
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An onnxruntime-gpu whose provider does not list cuDNN among what it needs, on a machine with a GPU; its site-packages."""
+    (tmp_path / "onnxruntime").mkdir()
+    folder = capi(tmp_path / "onnxruntime" / "capi", provider=False)
+    real = next(Path(np.__file__).parent.glob("_core/_multiarray_umath*.so"))
+    (folder / "libonnxruntime_providers_cuda.so").write_bytes(real.read_bytes())
+    monkeypatch.setattr(probes, "onnxruntime_folder", lambda: folder)
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(FakeCuda()))
+    monkeypatch.setattr(libraries, "missing", lambda path: [])
+    monkeypatch.setattr(libraries, "_loads", lambda name: False)
+    return tmp_path
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ELF files are Linux's")
+@pytest.mark.parametrize("library", ["libcudnn.so.9", "libcudnn.so"])
+@pytest.mark.parametrize("place", ["wheel", "LD_LIBRARY_PATH", "loader"])
+def test_a_cudnn_that_the_first_convolution_would_miss_is_a_warning(
+    library: str, place: str, provider: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = cuda_probe()
+    assert found.usable, "a model without convolutions is measured"
+    assert found.device == "cuda:0"
+    assert (
+        found.warning
+        == "libcudnn.so.9 cannot be loaded: a model with convolutions fails at its first request"
+    )
+    assert "pip install 'nvidia-cudnn-cu13>=9,<10'" in found.fix
+    if place == "loader":
+        monkeypatch.setattr(libraries, "_loads", lambda name: name == library)
+    else:
+        folder = provider / ("nvidia/cudnn/lib" if place == "wheel" else "system")
+        folder.mkdir(parents=True)
+        (folder / library).touch()
+        if place == "LD_LIBRARY_PATH":
+            monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere:{folder}")
+    found = cuda_probe()
+    assert (found.usable, found.warning, found.fix) == (True, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ELF files are Linux's")
+def test_the_cudnn_to_install_is_that_of_the_build_s_cuda(provider: Path) -> None:
+    with (provider / "onnxruntime" / "capi" / "build_and_package_info.py").open("a") as file:
+        file.write("cuda_version = '12.8'\n")
+    assert "nvidia-cudnn-cu12>=9,<10" in cuda_probe().fix
+
+
+@pytest.mark.parametrize("needs", [[], ["libc.so.6", "libcudnn.so.9"]])
+def test_a_provider_that_lists_its_cudnn_or_cannot_be_read_is_not_guessed_at(
+    needs: list[str], provider: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loader itself misses it then, and the provider does not start: that is `missing`'s to say."""
+    monkeypatch.setattr(libraries, "needed", lambda path: needs)
+    assert cuda_probe().warning == ""
+
+
+def test_the_installed_provider_s_own_file_tells_how_it_finds_cudnn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime 1.31 opens it late; an earlier one lists it, and does not start without."""
+    place = probes.onnxruntime_folder()
+    library = place / "libonnxruntime_providers_cuda.so" if place else None
+    if library is None or not library.is_file():
+        pytest.skip("this onnxruntime has no CUDA provider")
+    monkeypatch.setattr(libraries, "_loads", lambda name: False)
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    listed = any(name.startswith("libcudnn") for name in libraries.needed(library))
+    warning, _ = probes._without_cudnn(tmp_path / "onnxruntime" / "capi", library)
+    assert bool(warning) is not listed
+
+
+@pytest.mark.skipif(
+    not hasattr(onnxruntime, "preload_dlls"), reason="this onnxruntime finds no wheels by itself"
+)
+def test_the_installed_onnxruntime_looks_for_the_cudnn_that_the_probe_knows() -> None:
+    assert f'"nvidia", "cudnn", "lib", "{probes._CUDNN[0]}"' in Path(onnxruntime.__file__).read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """A backend that joins by the entry-point group and does what its options say: exact latencies, and every way to fail.
 
-Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `exit`, `hang`, `raise`,
-`print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the largest batch),
-`stall_ms` and `stall_at` (the request, from 1, that takes so long), `says` (what `raise` says), `falls_back` (`load`, `first` or `over`:
-when it turns out to run otherwise than asked), `unproven` (what it cannot prove).
+Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `abort`, `exit`, `hang`,
+`raise`, `print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the
+largest batch), `stall_ms` and `stall_at` (the request, from 1, that takes so long), `says` (what `raise` says), `falls_back` (`load`,
+`first` or `over`: when it turns out to run otherwise than asked), `unproven` (what it cannot prove).
 
 `simulated-async` holds requests in flight: a device with an engine for copies in, one for compute and one for copies out, each of which takes
 `in_us`, `compute_us` and `out_us` for a request, first come first served. It fails where it is not reaped oldest first.
@@ -100,6 +100,8 @@ class Simulated:
             time.sleep(10)
         elif fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "abort":
+            os.abort()
         elif fault == "exit":
             os._exit(7)
         elif fault == "hang":

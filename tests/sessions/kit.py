@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+from infertop.backends.backend_options import fitted
 from infertop.backends.configuration import Configuration, Options
 from infertop.sessions.headless import Measured, Progress, measure
 from infertop.sessions.plan import Task
@@ -29,6 +31,16 @@ def task(
     chosen = Options(backend_options={name: str(value) for name, value in options.items()}, seed=3)
     configuration = Configuration(backend, "smallcnn", batch=batch, options=chosen)
     return Task(configuration, warmup=warmup, duration_s=None if requests else 60.0, requests=requests)
+
+
+def broken(
+    backend: str = "simulated", *, when: str = "build", says: str = "", requests: int | None = 50
+) -> Task:
+    """A task that every simulated backend fails with these words; any other measures it."""
+    words = ["fault=raise", f"when={when}", f"says={says}"]
+    asked = task(backend, requests=requests)
+    options = replace(asked.configuration.options, asked_options=words)
+    return replace(asked, configuration=fitted(replace(asked.configuration, options=options)))
 
 
 def run(

@@ -151,6 +151,18 @@ def test_one_usable_backend_is_enough_and_the_rest_say_what_they_need() -> None:
     assert exit_code(list(found.values())) == 0
 
 
+def test_a_backend_that_cannot_measure_every_model_is_a_warning_and_nothing_has_failed() -> None:
+    partly = Availability(
+        "onnxruntime-cuda", "ort-cuda", True, version="1.31.1", device="cuda:0", warning="no cuDNN: convolutions fail", fix="pip install it",
+    )  # fmt: skip
+    found = by_id(backends.checks({}, lambda path: [partly]))
+    check = found["backend.onnxruntime-cuda"]
+    assert (check.status, check.text, check.fix) == (
+        "warn", "1.31.1, measures on cuda:0; no cuDNN: convolutions fail", "pip install it",
+    )  # fmt: skip
+    assert exit_code(list(found.values())) == 0
+
+
 def test_without_any_backend_nothing_can_be_measured() -> None:
     found = by_id(backends.checks({}, lambda path: [MISSING]))
     assert found["backends"].status == "fail"

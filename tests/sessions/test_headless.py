@@ -11,12 +11,21 @@ from pathlib import Path
 
 import pytest
 from infertop.backends.errors import MeasureError
-from infertop.sessions import gates, pareto
+from infertop.sessions import gates, headless, pareto
 from infertop.sessions.headless import Measured
+from infertop.sessions.prober import probe
 from infertop.sessions.records import Event, Run, Tick
+from infertop.sessions.results import Result
 from infertop.sessions.session import Session
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions import kit
+
+NO_CUDNN = (
+    "[ONNXRuntimeError] : 9 : Non-zero status code returned while running Conv node. Name:'node_Conv_54' Status Message: cuDNN is unavailable"
+    " or disabled for CUDA Execution Provider: dlopen failed for libcudnn.so: libcudnn.so: cannot open shared object file: No such file or"
+    " directory"
+)
+NO_DRIVER = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +129,31 @@ def test_what_cuda_says_ends_the_worker_whoever_lets_it_through(tmp_path: Path) 
     assert after["cold_start_s"]["import"] is not None
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "Could not load library libcudnn_ops.so.9. Error: libcudnn_ops.so.9: cannot open shared object file: No such file or directory",
+            "libcudnn_ops.so.9 cannot be loaded: the runtime aborted while building the model",
+        ),
+        (
+            "Invalid handle. Cannot load symbol cudnnCreate",
+            "a part of cuDNN cannot be loaded (Cannot load symbol cudnnCreate): the runtime aborted while building the model",
+        ),
+    ],
+)
+def test_a_runtime_that_aborts_for_want_of_a_library_is_said_by_its_last_words(
+    words: str, message: str, tmp_path: Path
+) -> None:
+    """As cuDNN does where one of its own libraries is missing."""
+    (result,) = kit.run(tmp_path, [kit.task(fault="abort", when="build", words=words)])[0].results
+    assert (result["status"], result["error"]["kind"]) == ("unavailable", "backend-missing")
+    assert result["error"]["message"] == message
+    assert words in result["error"]["detail"]
+    (other,) = kit.run(tmp_path, [kit.task(fault="abort", when="build", words="assertion failed")])[0].results
+    assert (other["status"], other["error"]["kind"]) == ("failed", "worker-killed")
+
+
 @pytest.mark.parametrize("moment", ["load", "first", "over"])
 def test_what_runs_otherwise_than_asked_is_a_fallback_whenever_it_shows(moment: str, tmp_path: Path) -> None:
     measured, _ = kit.run(tmp_path, [kit.task(falls_back=moment)])
@@ -213,7 +247,94 @@ def test_what_cannot_be_used_is_refused_or_said_to_be_measured_by_another(
         "onnxruntime-cpu was measured instead, pageable since it runs on the CPU"
         in result["error"]["message"]
     )
+    competes_with_nobody(result)
+
+
+def competes_with_nobody(result: Result) -> None:
     gate = gates.parse("p50<60s", lambda name: name)
     assert [j.outcome for j in gates.judge([gate], [result])] == ["failed"]
     assert gates.exit_code([result], []) == 3
     assert pareto.point(result) is None
+
+
+@pytest.mark.parametrize(("when", "says"), [("build", NO_CUDNN), ("run:1", NO_CUDNN), ("load", NO_DRIVER)])
+def test_a_backend_that_turns_out_not_to_be_usable_is_unavailable_or_measured_by_another(
+    when: str, says: str, tmp_path: Path
+) -> None:
+    """What the probe cannot know: the run finds it out, at load or in the first request."""
+    asked = kit.broken(when=when, says=says)
+    after = kit.task(requests=50)
+    refused, second = kit.run(tmp_path, [asked, after])[0].results
+    assert (refused["backend"], refused["status"], refused["measured_by"]) == (
+        "simulated",
+        "unavailable",
+        None,
+    )
+    assert second["status"] == "ok"
+    competes_with_nobody(refused)
+
+    measured, _ = kit.run(tmp_path, [asked, after], fallback=True)
+    result, second = measured.results
+    assert (result["backend"], result["measured_by"], result["status"]) == (
+        "simulated",
+        "onnxruntime-cpu",
+        "fallback",
+    )
+    assert (result["requests"], second["backend"], second["status"]) == (50, "simulated", "ok")
+    assert result["error"] == {
+        "kind": "fallback",
+        "message": f"simulated cannot be used here: {refused['error']['message']}; onnxruntime-cpu was measured instead",
+        "fix": refused["error"]["fix"],
+        "detail": result["error"]["detail"],
+    }
+    assert says in result["error"]["detail"]
+    competes_with_nobody(result)
+    log = records(tmp_path, measured)
+    assert [(r.run, r.result["status"]) for r in log if isinstance(r, Run) and r.result] == [
+        (1, "unavailable"), (2, "fallback"), (3, "ok"),
+    ], "the log has the run that found it out, too"  # fmt: skip
+    assert [(r.run, r.fallback) for r in log if isinstance(r, Run) and r.fallback] == [
+        (2, result["error"]["message"])
+    ]
+    assert [r.text for r in log if isinstance(r, Event) and r.kind == "fault"] == [
+        f"FALLBACK: {result['error']['message']}; {result['error']['fix']}"
+    ]
+
+
+def test_where_nothing_else_can_be_used_either_the_result_is_that_of_the_backend_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        headless,
+        "probe",
+        lambda python: [a for a in probe(python) if a.name in ("simulated", "simulated-two")],
+    )
+    asked = kit.broken(says=NO_CUDNN)
+    measured, _ = kit.run(tmp_path, [asked], fallback=True)
+    (result,) = measured.results
+    assert (result["run"], result["backend"], result["status"], result["measured_by"]) == (
+        1,
+        "simulated",
+        "unavailable",
+        None,
+    )
+    assert (
+        result["error"]["message"] == "libcudnn.so cannot be loaded, which the Conv node node_Conv_54 needs"
+    )
+    log = records(tmp_path, measured)
+    begun = [
+        r.configuration.backend for r in log if isinstance(r, Run) and r.configuration and r.phase == "start"
+    ]
+    assert begun == ["simulated", "simulated-two"]
+
+
+def test_a_failure_of_the_run_itself_is_not_replaced(tmp_path: Path) -> None:
+    """Neither another fault, nor a library that is missing after something was measured."""
+    for when, says, status in (
+        ("build", "the runtime is unwell", "failed"),
+        ("run:5000", NO_CUDNN, "unavailable"),
+    ):
+        asked = kit.broken(when=when, says=says, requests=6000)
+        (result,) = kit.run(tmp_path, [asked], fallback=True)[0].results
+        assert (result["backend"], result["measured_by"], result["status"]) == ("simulated", None, status)
+    assert result["requests"] > 0
