@@ -172,8 +172,8 @@ def no_driver(detail: str) -> MeasureError:
 def _missing(lacking: libraries.Lack, text: str) -> MeasureError:
     """A library that the runtime opens only when something needs it: the kind and the words are those of one that a probe misses."""
     node = _NODE.search(text)
-    needs = f", which the {node[1]} node {node[2]} needs" if node else ""
-    return MeasureError("backend-missing", lacking.words + needs, libraries.source(lacking.name), text)
+    needed = f" for {node[2]} ({node[1]})" if node else ""
+    return MeasureError("backend-missing", lacking.words + needed, libraries.source(lacking.name), text)
 
 
 def too_old(runtime: str, needs: str, has: str) -> tuple[str, str]:

@@ -115,8 +115,8 @@ def found(names: Iterable[str]) -> list[Path]:
     return [folder / name for name in names for folder in folders if (folder / name).exists()]
 
 
-_OF_CUDA = ("libcublas", "libcudart", "libcudnn", "libcufft", "libcurand", "libnvrtc", "cuDNN", "cuFFT")
-"""Beginnings of the names of what onnxruntime-gpu's extras `cuda` and `cudnn` bring."""
+_OF_CUDA = ("libcublas", "libcudart", "libcufft", "libcurand", "libnvrtc", "cuFFT")
+"""Beginnings of the names of what onnxruntime-gpu's extra `cuda` brings."""
 
 
 def source(name: str, cuda: str = "") -> str:
@@ -137,6 +137,8 @@ def source(name: str, cuda: str = "") -> str:
         # cuDNN 8 was built for CUDA 11 and 12 only.
         of = cuda.partition(".")[0] or ("13" if int(major) > 8 else "12")
         return f"pip install 'nvidia-cudnn-cu{of}>={major},<{int(major) + 1}', or an onnxruntime-gpu for the cuDNN that is here"
+    if stem.startswith(("libcudnn", "cuDNN")):
+        return "pip install 'onnxruntime-gpu[cudnn]'"
     if stem.startswith(_OF_CUDA):
         return "pip install 'onnxruntime-gpu[cuda,cudnn]'"
     return f"install what {name} belongs to, or add its folder to LD_LIBRARY_PATH"

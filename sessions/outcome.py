@@ -183,9 +183,8 @@ def _in_place_of(instead: Instead, result: Result, failure: MeasureError | None)
     named = {"backend": instead.asked.label, "measured_by": result["backend"]}
     if failure is None:
         return named
-    return named | {
-        "error": {**failure.as_dict(), "message": f"{instead.reason}, and failed: {failure.message}"}
-    }
+    message = f"{instead.cause}; {result['backend']} in its place failed: {failure.message}"
+    return named | {"error": {**failure.as_dict(), "message": message}}
 
 
 def _throughput(runner: Runner) -> list[float] | None:

@@ -146,7 +146,8 @@ class Server:
                 self._turns.begin(self._turns.present, command.id)
         elif command.configuration is not None:
             base = self._turns.present or Task(command.configuration, duration_s=LIVE_DURATION_S)
-            self._turns.begin(replace(base, configuration=command.configuration), command.id)
+            chosen = replace(base, configuration=command.configuration, instead=None)
+            self._turns.begin(chosen, command.id)
 
     def _record(self, wanted: bool, command: str) -> None:
         if self._engine.place.recording == wanted:

@@ -45,13 +45,13 @@ ABSENT = "cannot open shared object file: No such file or directory"
 
 FAULTS = [
     (NO_CUDNN.format(f"dlopen failed for libcudnn.so: libcudnn.so: {ABSENT}"),
-     "backend-missing", "libcudnn.so cannot be loaded, which the Conv node node_Conv_54 needs", "onnxruntime-gpu[cuda,cudnn]"),
+     "backend-missing", "libcudnn.so cannot be loaded for node_Conv_54 (Conv)", "onnxruntime-gpu[cudnn]"),
     (NO_CUDNN.format(f"dlopen failed for libcudnn.so.9: libcublas.so.13: {ABSENT}"),
-     "backend-missing", "libcublas.so.13 cannot be loaded, which the Conv node", "onnxruntime-gpu[cuda,cudnn]"),
+     "backend-missing", "libcublas.so.13 cannot be loaded for node_Conv_54", "onnxruntime-gpu[cuda,cudnn]"),
     (NO_CUDNN.format("dlopen failed for libcudnn.so: /usr/lib/libcudnn.so: file too short"),
-     "backend-missing", "libcudnn.so cannot be loaded (file too short), which", "onnxruntime-gpu[cuda,cudnn]"),
+     "backend-missing", "libcudnn.so cannot be loaded (file too short) for node", "onnxruntime-gpu[cudnn]"),
     ("cuDNN is not available. Install cuDNN, update the system library search path, or set enable_cudnn=0 to force native CUDA paths where"
-     " available.", "backend-missing", "cuDNN cannot be loaded", "onnxruntime-gpu[cuda,cudnn]"),
+     " available.", "backend-missing", "cuDNN cannot be loaded", "onnxruntime-gpu[cudnn]"),
     ("cuFFT is unavailable for CUDA Execution Provider: cuFFT library was not found",
      "backend-missing", "cuFFT cannot be loaded", "onnxruntime-gpu[cuda,cudnn]"),
     (f"Error in dlopen: /env/torch/lib/libtorch_cuda_linalg.so: {ABSENT}",

@@ -318,9 +318,7 @@ def test_where_nothing_else_can_be_used_either_the_result_is_that_of_the_backend
         "unavailable",
         None,
     )
-    assert (
-        result["error"]["message"] == "libcudnn.so cannot be loaded, which the Conv node node_Conv_54 needs"
-    )
+    assert result["error"]["message"] == "libcudnn.so cannot be loaded for node_Conv_54 (Conv)"
     log = records(tmp_path, measured)
     begun = [
         r.configuration.backend for r in log if isinstance(r, Run) and r.configuration and r.phase == "start"

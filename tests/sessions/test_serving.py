@@ -8,6 +8,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,100 @@ def test_what_does_not_fit_is_said_and_the_configuration_before_carries_on(
     assert start.configuration is not None
     assert start.configuration.batch is None
     assert resumed.cold_start is None, "the worker was still there"
+
+
+NO_CUDNN = (
+    "[ONNXRuntimeError] : 9 : Non-zero status code returned while running Conv node. Name:'node_Conv_54' Status Message: cuDNN is unavailable"
+    " or disabled for CUDA Execution Provider: dlopen failed for libcudnn.so: libcudnn.so: cannot open shared object file: No such file or"
+    " directory"
+)
+
+
+def test_a_backend_that_turns_out_not_to_be_usable_has_the_nearest_measured_in_its_place(
+    watch: Callable[..., Watched],
+) -> None:
+    """Nothing was measured before it. What stands in is no measurement of the other backend, until somebody chooses that."""
+    watched = watch(kit.broken(when="run:1", says=NO_CUDNN, requests=None))
+    failed = watched.phase("end", 1)
+    assert failed.result is not None
+    assert failed.result["status"] == "unavailable"
+    begun, warm = watched.phase("start", 2), watched.phase("warmup", 2)
+    assert begun.configuration is not None
+    assert begun.configuration.backend == "onnxruntime-cpu"
+    reason = (
+        "simulated cannot be used here: libcudnn.so cannot be loaded for node_Conv_54 (Conv);"
+        " onnxruntime-cpu was measured instead"
+    )
+    assert warm.fallback == reason
+    watched.phase("measure", 2)
+    watched.client.send("again")
+    first = watched.phase("end", 2).result
+    assert watched.phase("warmup", 3).fallback == reason, "the same once more"
+    watched.phase("measure", 3)
+    watched.client.send("configure", begun.configuration)
+    second = watched.phase("end", 3).result
+    for result in (first, second):
+        assert result is not None
+        assert (result["backend"], result["measured_by"], result["status"]) == (
+            "simulated",
+            "onnxruntime-cpu",
+            "fallback",
+        )
+        assert result["error"]["message"] == reason
+    assert watched.phase("warmup", 4).fallback is None
+    watched.phase("measure", 4)
+    watched.client.send("stop")
+    own = watched.phase("end", 4).result
+    assert own is not None
+    assert (own["backend"], own["measured_by"], own["status"]) == ("onnxruntime-cpu", None, "ok")
+
+
+def test_what_was_measured_before_carries_on_rather_than_the_nearest(watch: Callable[..., Watched]) -> None:
+    watched = watch(kit.task("simulated-async", requests=None))
+    watched.phase("measure", 1)
+    watched.client.send("configure", kit.broken(when="run:1", says=NO_CUDNN, requests=None).configuration)
+    assert watched.phase("end", 2).error is not None
+    resumed = watched.phase("start", 3).configuration
+    assert resumed is not None
+    assert resumed.backend == "simulated-async"
+    assert watched.phase("warmup", 3).fallback is None
+
+
+def test_what_a_probe_knows_not_to_be_usable_has_the_nearest_measured_in_its_place(
+    watch: Callable[..., Watched],
+) -> None:
+    asked = kit.task("tensorrt", requests=None)
+    watched = watch(replace(asked, configuration=replace(asked.configuration, device="")))
+    refused = watched.phase("end", 1)
+    assert refused.result is not None
+    assert (refused.result["status"], refused.result["device"]) == ("unavailable", "cuda:0")
+    fallback = watched.phase("warmup", 2).fallback
+    assert fallback is not None
+    assert fallback.startswith("tensorrt cannot be used here: ")
+    assert fallback.endswith("; onnxruntime-cpu was measured instead")
+
+
+def test_where_nothing_can_be_used_each_backend_is_tried_once(
+    watch: Callable[..., Watched], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runtimes that are installed, and cannot be imported; the model's default backend is not begun again as what carries on."""
+    for name in ("onnxruntime", "torch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(
+            "raise ImportError('libcudart.so.13: cannot open shared object file')"
+        )
+    others = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path != str(kit.PLUGIN)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *others]))
+    watched = watch(kit.task("onnxruntime-cpu", requests=None))
+    results = [watched.phase("end", run).result for run in (1, 2, 3)]
+    said = answer(watched, watched.client.send("stop"))
+    assert said.text == "nothing was running"
+    assert [(r["backend"], r["measured_by"], r["status"]) for r in results if r] == [
+        ("onnxruntime-cpu", None, "unavailable"),
+        ("onnxruntime-cpu", "torch-eager", "unavailable"),
+        ("onnxruntime-cpu", "torch-compile", "unavailable"),
+    ]
+    assert not [r for r in watched.log if isinstance(r, Run) and r.run > 3]
 
 
 def test_a_backend_that_is_not_here_is_refused_and_nothing_stops(watch: Callable[..., Watched]) -> None:
