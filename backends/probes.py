@@ -200,12 +200,14 @@ def _onnxruntime_cuda() -> _Finding:
 def _without_cudnn(folder: Path, library: Path) -> tuple[str, str]:
     """What fails, and what to do, where the provider opens cuDNN only when a node needs it, and would find none; else empty.
 
-    It asks for the names of `_CUDNN`, which the loader finds, and `onnxruntime.preload_dlls` in NVIDIA's wheel beside onnxruntime.
+    It asks for the names of `_CUDNN`, which `onnxruntime.preload_dlls` finds in NVIDIA's wheel beside onnxruntime, and the loader in the
+    provider's own folder (its RUNPATH), or where it looks for any.
     """
     needs = libraries.needed(library)
     if not needs or any(name.startswith("libcudnn") for name in needs):
         return "", ""
-    if len(libraries.absent(_CUDNN, [folder.parent.parent / "nvidia" / "cudnn" / "lib"])) < len(_CUDNN):
+    wheel = folder.parent.parent / "nvidia" / "cudnn" / "lib"
+    if len(libraries.absent(_CUDNN, [wheel, folder])) < len(_CUDNN):
         return "", ""
     text = f"{_CUDNN[0]} cannot be loaded: a model with convolutions fails at its first request"
     return text, libraries.source(_CUDNN[0], cuda_version())

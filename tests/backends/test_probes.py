@@ -145,7 +145,7 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ELF files are Linux's")
 @pytest.mark.parametrize("library", ["libcudnn.so.9", "libcudnn.so"])
-@pytest.mark.parametrize("place", ["wheel", "LD_LIBRARY_PATH", "loader"])
+@pytest.mark.parametrize("place", ["nvidia/cudnn/lib", "onnxruntime/capi", "system", "loader"])
 def test_a_cudnn_that_the_first_convolution_would_miss_is_a_warning(
     library: str, place: str, provider: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,10 +160,10 @@ def test_a_cudnn_that_the_first_convolution_would_miss_is_a_warning(
     if place == "loader":
         monkeypatch.setattr(libraries, "_loads", lambda name: name == library)
     else:
-        folder = provider / ("nvidia/cudnn/lib" if place == "wheel" else "system")
-        folder.mkdir(parents=True)
+        folder = provider / place
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / library).touch()
-        if place == "LD_LIBRARY_PATH":
+        if place == "system":
             monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere:{folder}")
     found = cuda_probe()
     assert (found.usable, found.warning, found.fix) == (True, "", "")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from infertop.backends.errors import MeasureError
+from infertop.backends.probes import Availability
 from infertop.sessions import gates, headless, pareto
 from infertop.sessions.headless import Measured
 from infertop.sessions.prober import probe
@@ -299,6 +300,25 @@ def test_a_backend_that_turns_out_not_to_be_usable_is_unavailable_or_measured_by
     assert [r.text for r in log if isinstance(r, Event) and r.kind == "fault"] == [
         f"FALLBACK: {result['error']['message']}; {result['error']['fix']}"
     ]
+
+
+def test_what_a_backend_cannot_do_here_is_in_the_log_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def partly(python: str | None) -> list[Availability]:
+        return [
+            replace(a, warning="no cuDNN", fix="install it") if a.name == "simulated" else a
+            for a in probe(python)
+        ]
+
+    monkeypatch.setattr(headless, "probe", partly)
+    measured, _ = kit.run(tmp_path, [kit.task()])
+    assert measured.results[0]["status"] == "ok"
+    log = records(tmp_path, measured)
+    said = [r for r in log if isinstance(r, Event) and r.kind == "backends"]
+    assert [b["warning"] for b in said[0].data["backends"] if b["name"] == "simulated"] == ["no cuDNN"]
+    assert [(r.text, r.level) for r in said[1:]] == [("simulated: no cuDNN; install it", "warn")]
+    assert log.index(said[1]) < next(i for i, r in enumerate(log) if isinstance(r, Run))
 
 
 def test_where_nothing_else_can_be_used_either_the_result_is_that_of_the_backend_asked_for(
