@@ -206,7 +206,8 @@ def _measured(session: Session, plan: str) -> list[Entry] | None:
             asked[record.run] = (record.configuration, record.repeat)
         elif record.phase == "end" and record.run in ended and record.run in asked:
             result, (configuration, repeat) = record.result or {}, asked[record.run]
-            if result.get("status") in MEASURED:
+            # What stood in for another backend is neither that one's measurement nor its own.
+            if result.get("status") in MEASURED and not result.get("measured_by"):
                 # A field that came with a newer version is there, and unknown.
                 found.append((configuration, repeat, {**blank_result(configuration), **result}))
     return found

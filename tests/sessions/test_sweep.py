@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from infertop.backends.backend_options import fitted
 from infertop.backends.errors import MeasureError
 from infertop.sessions import sweep
 from infertop.sessions.expected import Expected, Taken, earlier
@@ -136,6 +137,14 @@ def test_what_failed_is_measured_again_and_what_was_measured_is_not(tmp_path: Pa
     assert [t.configuration.batch for t in resumed.plan.tasks] == [1, 2]
     backwards = sweep.resume("s", plan(tasks[::-1]), {}, tmp_path)
     assert [t.configuration.batch for t in backwards.plan.tasks] == [1, 2], "the measured one is first"
+
+
+def test_what_stood_in_for_another_backend_is_nobody_s_measurement(tmp_path: Path) -> None:
+    asked = kit.broken(says="libcudnn.so: cannot open shared object file: No such file or directory")
+    other = replace(asked, configuration=fitted(replace(asked.configuration, backend="onnxruntime-cpu")))
+    go(tmp_path, [asked, other], fallback=True)
+    resumed = sweep.resume("s", plan([asked, other]), {}, tmp_path)
+    assert [(r["backend"], r["status"]) for r in resumed.results] == [("onnxruntime-cpu", "ok")]
 
 
 def test_repeats_are_told_apart(tmp_path: Path) -> None:
