@@ -120,19 +120,21 @@ _TORCH = (
 )  # fmt: skip
 
 
-_NODE = re.compile(r"while running (\S+) node\. Name: ?'([^'\n]{1,120})'")
+_NODE = re.compile(r"while running (\S+) node\. Name: ?'([^'\n]+)'")
 """How onnxruntime names the node that a request failed in."""
+
+_NODE_LENGTH = 120
 
 
 def explain(text: str, backend: str) -> MeasureError | None:
     """What a runtime's message says of CUDA, or of a library that it could not load, as an error of the backend's; None where it says
     nothing of them."""
-    lacking = libraries.lack(text)
-    if lacking is not None:
-        return _missing(lacking, text)
     for fault in (_marked(text), _named(text)):
         if fault is not None:
             return _error(fault, backend, text)
+    lacking = libraries.lack(text)
+    if lacking is not None:
+        return _missing(lacking, text)
     status = _status(text, backend)
     if status is not None:
         return status
@@ -172,7 +174,7 @@ def no_driver(detail: str) -> MeasureError:
 def _missing(lacking: libraries.Lack, text: str) -> MeasureError:
     """A library that the runtime opens only when something needs it: the kind and the words are those of one that a probe misses."""
     node = _NODE.search(text)
-    needed = f" for {node[2]} ({node[1]})" if node else ""
+    needed = f" for {node[2][:_NODE_LENGTH]} ({node[1]})" if node else ""
     return MeasureError("backend-missing", lacking.words + needed, libraries.source(lacking.name), text)
 
 

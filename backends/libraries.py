@@ -20,9 +20,7 @@ _ABSENT = re.compile(r"([\w.+-]+): cannot open shared object file(?:: ([^\n\x1b]
 _UNOPENED = re.compile(r"\bdlopen failed for (\S+): *(?:\S*/)?([^\n\x1b]*)")
 """onnxruntime's words about a library that it opens only when something needs it; the loader's follow."""
 
-_WITHOUT = re.compile(
-    r"\b(cuDNN|cuFFT) (?:library )?(?:is|was) (?:unavailable|not available|not found)", re.IGNORECASE
-)
+_WITHOUT = re.compile(r"\b(cuDNN|cuFFT) (?:library )?(?:is|was) (?:unavailable|not available|not found)")
 """Likewise, where it does not say which file it looked for."""
 
 _PART = "a part of cuDNN"
