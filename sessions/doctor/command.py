@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from .. import output
 from ..interpreters import environments
 from ..prober import probe
-from . import backends, gpu, host, terminal
+from . import backends, bytecode, gpu, host, terminal
 from .checks import Check, document, exit_code, table
 
 
@@ -30,6 +30,7 @@ def _all(python: Sequence[str], sessions_dir: str | None) -> Iterator[Check]:
     yield from host.checks(sessions_dir)
     yield from gpu.checks()
     yield from backends.checks(environments(python), probe)
+    yield from bytecode.checks(os.environ, bytecode.installed())
     yield from terminal.checks(_terminal(), encoding=sys.stdout.encoding or "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
-from infertop.sessions.doctor import backends, gpu, host, terminal
+from infertop.sessions.doctor import backends, bytecode, gpu, host, terminal
 from infertop.sessions.doctor.checks import Check, document, exit_code, table
 from infertop.telemetry import host as telemetry_host
 from infertop.telemetry.nvml import Nvml
@@ -75,6 +76,19 @@ def test_a_place_that_cannot_be_written_fails(machine: dict[str, object], tmp_pa
     assert found["host.sessions"].status == "fail"
     assert found["host.sessions"].fix
     assert exit_code(list(found.values())) == 1
+
+
+def test_a_torch_that_is_compiled_anew_at_each_start_is_named(tmp_path: Path) -> None:
+    """As container images have it that set PYTHONDONTWRITEBYTECODE."""
+    torch, set_so = tmp_path / "torch" / "__init__.py", {"PYTHONDONTWRITEBYTECODE": "1"}
+    torch.parent.mkdir()
+    torch.write_text("")
+    (check,) = bytecode.checks(set_so, torch)
+    assert (check.status, check.fix) == ("warn", f"python -m compileall -q {torch.parent}")
+    assert list(bytecode.checks({}, torch)) == [], "the first start will keep what it compiles"
+    assert list(bytecode.checks(set_so, None)) == []
+    py_compile.compile(str(torch), doraise=True)
+    assert list(bytecode.checks(set_so, torch)) == []
 
 
 # -- GPUs
