@@ -1,9 +1,9 @@
 """The machine beside the GPU: processor, memory, load, limits, and the processes that measure and are
 measured.
 
-Two turns keep it below half a percent of a core at four ticks a second: what shows a stall (processor,
-worker, engine) each tick, the rest each second. Frequencies are read of a few cores only, since asking a core
-for its own may wake it.
+Two turns keep it at a tenth of a percent of a core at four ticks a second: what shows a stall (processor,
+worker, engine) each tick, the rest each second. Between two ticks the caches have forgotten all of it, so that what
+counts is how much code and how many files a reading goes through.
 """
 
 from __future__ import annotations
@@ -19,19 +19,13 @@ from typing import Any
 import psutil
 
 from . import cgroup, numa, processes
+from .cores import Cores, Frequency, allowed_cores
+from .kept import keep
+from .memory import Memory
 from .metrics import SECOND, Every, Level, MetricSpec, Value
 
 _MANY_CORES = 32  # above, reading all of them each tick would cost too much
-_FREQUENCY_CORES = 4
 _HAS_LOAD = hasattr(os, "getloadavg")
-
-
-def allowed_cores() -> list[int]:
-    """The logical cores that this process may run on, by number."""
-    try:
-        return sorted(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return list(range(os.cpu_count() or 1))
 
 
 class HostSource:
@@ -48,38 +42,20 @@ class HostSource:
         self._slow = Every(SECOND)
         self._cores_turn = Every(SECOND if len(self._allowed) > _MANY_CORES else 1)
         self._limits = cgroup.read_limits(root)
-        self._frequency = self._frequency_files()
-        # Without cpufreq psutil reads /proc/cpuinfo, whose length grows with the cores.
-        self._ask_psutil = (
-            not self._frequency and len(self._allowed) <= _MANY_CORES and _psutil_frequency() is not None
-        )
-        self._pressure = self._open("proc/pressure/cpu")
-        self._times: list[tuple[float, float]] | None = None  # busy, total of each allowed core, s
-        self._second: list[tuple[float, float]] | None = None  # the same at the last slow turn
-        self._self = psutil.Process()
+        self._cores = Cores(root, self._allowed)
+        self._frequency = Frequency(root, self._allowed)
+        self._memory = Memory(root)
+        self._pressure = keep(root / "proc/pressure/cpu")
         self._engine: tuple[int, int] | None = None  # CPU and wall time before, ns
         self._worker: int | None = None
+        self._proc = processes.available()
         self._tree: processes.Tree | None = None
         self.specs = self._describe()
         self._place = {spec.id: place for place, spec in enumerate(self.specs)}
 
-    def _open(self, path: str) -> int | None:
-        """A descriptor of a small file that is read again and again; None where there is none."""
-        try:
-            return os.open(self._root / path, os.O_RDONLY)
-        except OSError:
-            return None
-
-    def _frequency_files(self) -> list[Path]:
-        step = max(len(self._allowed) // _FREQUENCY_CORES, 1)
-        folder = self._root / "sys/devices/system/cpu"
-        files = [folder / f"cpu{core}/cpufreq/scaling_cur_freq" for core in self._allowed[::step]]
-        return [file for file in files if file.exists()][:_FREQUENCY_CORES]
-
     def _describe(self) -> list[MetricSpec]:
-        proc = processes.available(), "read from /proc, which this system does not have"
+        proc = self._proc, "read from /proc, which this system does not have"
         quota = self._limits.cores is not None, "no CPU quota is set"
-        frequency = f"mean of {len(self._frequency)} cores" if self._frequency else "psutil"
         pressure = MetricSpec("host.pressure_cpu", "%", 0.01, source="/proc/pressure/cpu: some, 10 s")
         return [
             MetricSpec("host.cpu", "%", 0.1, source=f"of {len(self._allowed)} allowed cores"),
@@ -87,8 +63,8 @@ class HostSource:
             MetricSpec("host.memory_used", "B", 1e6, source="total less available"),
             MetricSpec("host.memory_available", "B", 1e6),
             MetricSpec("host.load1", "1", 0.01).unless(_HAS_LOAD, "this system has no load average"),
-            MetricSpec("host.frequency", "MHz", source=frequency).unless(
-                bool(self._frequency) or self._ask_psutil, "the system does not tell the cores' frequency"
+            MetricSpec("host.frequency", "MHz", source=self._frequency.source).unless(
+                bool(self._frequency.source), "the system does not tell the cores' frequency"
             ),
             MetricSpec("host.quota", "cores", 0.01, source="cgroup").unless(*quota),
             MetricSpec("host.quota_throttled", "ns", counter=True, source="cgroup cpu.stat").unless(*quota),
@@ -115,9 +91,10 @@ class HostSource:
         return []
 
     def close(self) -> None:
-        if self._pressure is not None:
-            os.close(self._pressure)
-            self._pressure = None
+        for each in (self._cores, self._frequency, self._memory, self._pressure, self._tree):
+            if each is not None:
+                each.close()
+        self._pressure = self._tree = None
 
     def read(self, at_ns: int, now_ns: int) -> Sequence[Value]:
         values: list[Value] = [None] * len(self.specs)
@@ -139,28 +116,21 @@ class HostSource:
         reading.
         """
         self.calls += 1
-        times = psutil.cpu_times(percpu=True)
-        now = [_busy(times[core]) for core in self._allowed if core < len(times)]
-        if self._times is not None and len(self._times) == len(now):
-            busy = sum(new[0] - old[0] for new, old in zip(now, self._times, strict=True))
-            total = sum(new[1] - old[1] for new, old in zip(now, self._times, strict=True))
-            put("host.cpu", _percent(busy, total))
-        self._times = now
-        if not slow:
-            return
-        if self._second is not None and len(self._second) == len(now):
-            for core, new, old in zip(self._allowed, now, self._second, strict=False):
-                put(f"host.core{core}", _percent(new[0] - old[0], new[1] - old[1]))
-        self._second = now
+        together, each = self._cores.read(slow)
+        put("host.cpu", together)
+        for core, share in each.items():
+            put(f"host.core{core}", share)
 
     def _read_worker(self, put: Callable[[str, Value], None], at_ns: int, now_ns: int) -> None:
-        pid = self._worker
-        if pid is None or not processes.available():
+        pid = self._worker if self._proc else None
+        if self._tree is not None and self._tree.pid != pid:
+            self._tree.close()
             self._tree = None
+        if pid is None:
             return
-        if self._tree is None or self._tree.pid != pid:
+        if self._tree is None:
             self._tree = processes.Tree(pid)
-        found = self._tree.read(at_ns, now_ns)
+        found = self._tree.read(at_ns, now_ns, self._cores.forks)
         self.calls += len(self._tree.pids)
         if found is not None:
             put("worker.cpu", found.cpu)
@@ -176,16 +146,17 @@ class HostSource:
         self._engine = (spent, now_ns)
         if slow:
             self.calls += 1
-            put("engine.rss", self._self.memory_info().rss)
+            put("engine.rss", self._memory.own())
 
     def _read_slow(self, put: Callable[[str, Value], None]) -> None:
         self.calls += 2
-        memory = psutil.virtual_memory()
-        put("host.memory_used", memory.total - memory.available)
-        put("host.memory_available", memory.available)
+        total, available = self._memory.machine()
+        put("host.memory_used", total - available)
+        put("host.memory_available", available)
         if _HAS_LOAD:
             put("host.load1", os.getloadavg()[0])
-        put("host.frequency", self._read_frequency())
+        self.calls += self._frequency.calls
+        put("host.frequency", self._frequency.read())
         if self._limits.cores is not None:
             put("host.quota", self._limits.cores)
             if self._limits.throttled is not None:
@@ -193,42 +164,7 @@ class HostSource:
                 put("host.quota_throttled", cgroup.throttled_ns(self._limits.throttled))
         if self._pressure is not None:
             self.calls += 1
-            put("host.pressure_cpu", _some_avg10(os.pread(self._pressure, 256, 0)))
-
-    def _read_frequency(self) -> float | None:
-        """MHz, the mean of a few allowed cores."""
-        self.calls += max(len(self._frequency), 1)
-        found: list[int] = []
-        for file in self._frequency:
-            try:
-                found.append(int(file.read_text()))
-            except (OSError, ValueError):
-                continue  # an idle core may refuse
-        if found:
-            return sum(found) / len(found) / 1000
-        return _psutil_frequency() if self._ask_psutil else None
-
-
-def _psutil_frequency() -> float | None:
-    """MHz as psutil finds it; None where the system tells none, for which psutil has several ways of saying
-    so.
-    """
-    try:
-        found = psutil.cpu_freq()
-    except (AttributeError, NotImplementedError, OSError, RuntimeError):
-        return None
-    return float(found.current) if found is not None and found.current else None
-
-
-def _busy(times: Any) -> tuple[float, float]:
-    """Busy and total seconds of a core since boot; guests' time is within user's."""
-    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    return total - times.idle - getattr(times, "iowait", 0.0), total
-
-
-def _percent(busy: float, total: float) -> float | None:
-    """None where no time has passed; the kernel's idle counters may run back a little."""
-    return min(max(100.0 * busy / total, 0.0), 100.0) if total > 0 else None
+            put("host.pressure_cpu", _some_avg10(self._pressure.read(256)))
 
 
 def _some_avg10(text: bytes) -> float | None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from .kept import KeptFile, keep
 from .metrics import SECOND, Every
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_STAT = 2048  # bytes, more than /proc/…/stat ever has
 _TICK_NS = SECOND // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else SECOND // 100
 
 
@@ -35,23 +37,34 @@ def available() -> bool:
     return os.path.exists("/proc/self/stat")
 
 
-def usage(pid: int) -> Usage | None:
-    """A process's usage; None when it is gone. Field numbers are those of proc(5), counted behind the
-    command's name.
-    """
+def _content(path: str, size: int) -> bytes:
+    """The beginning of a file; a file object around it would take half as long again."""
+    file = os.open(path, os.O_RDONLY)
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            fields = file.read(2048).rpartition(b")")[2].split()
-        cpu = _cpu_ns(pid)
-        return Usage(
-            cpu if cpu is not None else (int(fields[11]) + int(fields[12])) * _TICK_NS,
-            int(fields[21]) * _PAGE,
-            int(fields[17]),
-            int(fields[7]),
-            int(fields[9]),
-        )
+        return os.read(file, size)
+    finally:
+        os.close(file)
+
+
+def usage(pid: int) -> Usage | None:
+    """A process's usage; None when it is gone."""
+    try:
+        return _used(pid, _content(f"/proc/{pid}/stat", _STAT))
     except (OSError, IndexError):
         return None
+
+
+def _used(pid: int, stat: bytes) -> Usage:
+    """What the file `stat` of a process says. Field numbers are those of proc(5), counted behind the command's name."""
+    fields = stat.rpartition(b")")[2].split()
+    cpu = _cpu_ns(pid)
+    return Usage(
+        cpu if cpu is not None else (int(fields[11]) + int(fields[12])) * _TICK_NS,
+        int(fields[21]) * _PAGE,
+        int(fields[17]),
+        int(fields[7]),
+        int(fields[9]),
+    )
 
 
 def _cpu_ns(pid: int) -> int | None:
@@ -71,8 +84,7 @@ def _children(pid: int) -> list[int]:
     found: list[int] = []
     for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:
-                found += map(int, file.read(1 << 16).split())
+            found += map(int, _content(f"/proc/{pid}/task/{task}/children", 1 << 16).split())
         except OSError:
             continue
     return found
@@ -111,12 +123,14 @@ class TreeUsage:
 
 class Tree:
     """A process with its descendants, which are looked for once a second. Totals never fall when a child
-    ends.
+    ends. It keeps each one's `stat` open.
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._rescan = Every(SECOND)
+        self._forks: int | None = None  # of the machine at the last scan
+        self._files: dict[int, KeptFile] = {}
         self._last: dict[int, Usage] = {}
         self._others: list[int] = []
         self._read_at = 0
@@ -126,17 +140,24 @@ class Tree:
     def pids(self) -> frozenset[int]:
         return frozenset((self.pid, *self._others))
 
-    def read(self, at_ns: int, now_ns: int) -> TreeUsage | None:
-        """The tree's usage; None when its root is gone."""
-        if self._rescan.due(at_ns):
-            self._others = descendants(self.pid)
+    def read(self, at_ns: int, now_ns: int, forks: int | None = None) -> TreeUsage | None:
+        """The tree's usage; None when its root is gone.
+
+        `forks` is how often anything on this machine has started a process or thread: while that stays, no child is
+        looked for, which takes 5 µs for each thread. None: not known.
+        """
+        if self._rescan.due(at_ns) and (forks is None or forks != self._forks):
+            self._others, self._forks = descendants(self.pid), forks
         now: dict[int, Usage] = {}
         for pid in (self.pid, *self._others):
-            found = usage(pid)
+            found = self._usage(pid)
             if found is not None:
                 now[pid] = found
+        for pid in self._files.keys() - now.keys():
+            self._files.pop(pid).close()
         if self.pid not in now:
             return None
+        self._others = [pid for pid in self._others if pid in now]
         spent = 0
         for pid, found in now.items():
             # A child's time before it was first seen is left out: it would look like a burst.
@@ -154,3 +175,18 @@ class Tree:
             self._minor,
             self._major,
         )
+
+    def _usage(self, pid: int) -> Usage | None:
+        file = self._files.get(pid) or keep(f"/proc/{pid}/stat")
+        if file is None:
+            return None
+        self._files[pid] = file
+        try:
+            return _used(pid, file.read(_STAT))
+        except (OSError, IndexError):
+            return None
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files = {}

@@ -101,6 +101,36 @@ def test_a_tree_counts_its_children(worker: Worker) -> None:
     assert tree.pids == {worker.process.pid, worker.child}
 
 
+def test_children_are_looked_for_when_something_was_started_on_this_machine(worker: Worker) -> None:
+    tree = Tree(os.getpid())
+    tree.read(0, 0, 7)
+    assert worker.process.pid in tree.pids
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    tree.read(SECOND, SECOND, 7)
+    assert child.pid not in tree.pids
+    tree.read(2 * SECOND, 2 * SECOND, 8)
+    assert child.pid in tree.pids
+    child.communicate(b"\n")
+    tree.read(3 * SECOND, 3 * SECOND, 8)
+    assert child.pid not in tree.pids, "whoever ends is missed without a look"
+    assert worker.child in tree.pids
+    tree.close()
+
+
+def test_a_tree_holds_no_file_of_a_process_that_is_gone(worker: Worker) -> None:
+    tree = Tree(worker.process.pid)
+    before = len(os.listdir("/proc/self/fd"))
+    tree.read(0, 0)
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    worker.do("end")
+    tree.read(SECOND, SECOND)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    worker.process.kill()
+    worker.process.wait()
+    assert tree.read(2 * SECOND, 2 * SECOND) is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_totals_do_not_fall_when_a_child_ends(worker: Worker) -> None:
     tree = Tree(worker.process.pid)
     tree.read(0, 0)
