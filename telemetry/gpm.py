@@ -40,6 +40,7 @@ slower turn.
 
 NO_GPM = "this GPU has no GPM counters (Hopper data-centre GPUs, GeForce Blackwell and later have them)"
 
+_RATES = ("rx", "tx")  # the ends of the names of what is bytes/s here
 _MIB = 1 << 20
 _UNITS = {"k": 1 << 10, "m": _MIB, "g": 1 << 30, "b": 1}
 
@@ -110,7 +111,8 @@ class Gpm:
         answered = self._nvml.call("nvmlGpmMetricsGet", self._answer)
         if not answered.ok:
             return dict.fromkeys(names, answered)
-        return {name: self._metric(name, self._answer.metrics[place]) for place, name in enumerate(names)}
+        metrics = self._answer.metrics
+        return {name: self._metric(name, metrics[place]) for place, name in enumerate(names)}
 
     def _metric(self, name: str, metric: Any) -> Reading:
         code = int(metric.nvmlReturn)
@@ -120,7 +122,7 @@ class Gpm:
         value = float(metric.value)
         if math.isnan(value):
             return Reading(None, "empty", "GPM had no value")
-        return Reading(value * _scale(name, metric.metricInfo.unit))
+        return Reading(value * _scale(metric.metricInfo.unit) if name.endswith(_RATES) else value)
 
     def close(self) -> None:
         for sample in self._samples:
@@ -129,10 +131,6 @@ class Gpm:
         self._names = []
 
 
-def _scale(name: str, unit: bytes | None) -> float:
-    """What turns a metric into % or bytes/s, by the unit that the driver names ("%", "MiB/s"); MiB/s where it
-    names none.
-    """
-    if not name.endswith(("rx", "tx")):
-        return 1.0
+def _scale(unit: bytes | None) -> float:
+    """What turns a rate into bytes/s, by the unit that the driver names ("MiB/s"); MiB/s where it names none."""
     return float(_UNITS.get((unit or b"M").decode("ascii", "replace").strip()[:1].lower(), _MIB))

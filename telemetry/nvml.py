@@ -75,6 +75,12 @@ class Timing:
     total_ns: int = 0
     longest_ns: int = 0
 
+    def add(self, spent_ns: int) -> None:
+        self.count += 1
+        self.total_ns += spent_ns
+        if spent_ns > self.longest_ns:
+            self.longest_ns = spent_ns
+
 
 @dataclass
 class Device:
@@ -169,8 +175,8 @@ class Nvml:
     def _words(self, code: int) -> str:
         return str(self.api.NVMLError(code))
 
-    def _try(self, name: str, *arguments: Any) -> tuple[Any] | int:
-        """The call's value in a tuple, or NVML's error code; timed."""
+    def _try(self, name: str, *arguments: Any) -> Reading | int:
+        """What the call gives, or NVML's error code; timed."""
         function = getattr(self.api, name, None)
         if function is None:
             return 13  # this version of nvidia-ml-py has no such function
@@ -178,25 +184,22 @@ class Nvml:
         self.calls += 1
         began = time.perf_counter_ns()
         try:
-            return (function(*arguments),)
+            return Reading(function(*arguments))
         except self.api.NVMLError as error:
             return int(error.value)
         finally:
-            spent = time.perf_counter_ns() - began
-            timing.count += 1
-            timing.total_ns += spent
-            timing.longest_ns = max(timing.longest_ns, spent)
+            timing.add(time.perf_counter_ns() - began)
 
     def call(self, name: str, *arguments: Any) -> Reading:
         """Call one of nvidia-ml-py's functions by name."""
         result = self._try(name, *arguments)
-        return classify(result, self._words(result)) if isinstance(result, int) else Reading(result[0])
+        return classify(result, self._words(result)) if isinstance(result, int) else result
 
     def read(self, device: Device, name: str, *arguments: Any) -> Reading:
         """Ask a device; what it can never answer is not asked again, and a lost device is asked nothing."""
         if device.lost:
             return Reading(None, "lost", device.lost)
-        key = (name, *(argument for argument in arguments if isinstance(argument, (int, tuple))))
+        key = (name, *[argument for argument in arguments if isinstance(argument, (int, tuple))])
         known = device.absent.get(key)
         if known is not None:
             return known

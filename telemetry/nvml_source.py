@@ -12,13 +12,14 @@ import psutil
 
 from . import gpu_facts, processes, tenants
 from .gpm import SHORTEST_NS
-from .gpu_reader import NAMES, GpuReader, Readings
+from .gpu_reader import PLACES, GpuReader, Readings
 from .metrics import SECOND, Every, Level, MetricSpec, Value
 from .nvml import Device, Nvml
 
 GPM_NS = SECOND // 2
 WHOLE_NS = 2 * SECOND  # of GPM's metrics that are not asked for each time
 STATIC_NS = 10 * SECOND
+RATED_NS = 60 * SECOND
 PROCESSES_NS = 5 * SECOND
 LIGHT_SLOW_NS = 5 * SECOND
 RETRY_NS, LONGEST_RETRY_NS = 5 * SECOND, 60 * SECOND
@@ -105,6 +106,7 @@ class NvmlSource:
         self._whole_turn = Every(WHOLE_NS)
         self._slow_turn = Every(SECOND if self._full else LIGHT_SLOW_NS, self._interval)
         self._static_turn = Every(STATIC_NS)
+        self._rated_turn = Every(RATED_NS)
         self._legacy_turn = Every(SECOND, 3 * self._interval)
         self._people_turn = Every(PROCESSES_NS)
 
@@ -118,7 +120,9 @@ class NvmlSource:
         self.nvml.close()
 
     def read(self, at_ns: int, now_ns: int) -> Sequence[Value]:
-        slow, static = self._slow_turn.due(at_ns), self._static_turn.due(at_ns)
+        slow, static, rated = (
+            turn.due(at_ns) for turn in (self._slow_turn, self._static_turn, self._rated_turn)
+        )
         gpm, legacy, people = (
             self._full and turn.due(at_ns) for turn in (self._gpm_turn, self._legacy_turn, self._people_turn)
         )
@@ -141,13 +145,15 @@ class NvmlSource:
                     slow_ns = max(slow_ns, self._clock() - began)
                 if static:
                     readings |= reader.static()
+                if rated:
+                    readings |= reader.rated()
                 if legacy and reader.pcie_source == "legacy":
                     readings |= reader.legacy()
                 if people:
                     readings |= reader.people(own)
                 if reader.device.lost:
                     self._lose(reader.device)
-            values += [readings[name].value if name in readings else None for name in NAMES]
+            values += _row(readings)
         if slow:
             self._dodge(slow_ns)
         if people:
@@ -169,7 +175,7 @@ class NvmlSource:
             readings = self._everything(reader)
             if reader.pcie_source == "legacy":
                 readings |= reader.legacy() | reader.legacy()
-            values += [readings[name].value if name in readings else None for name in NAMES]
+            values += _row(readings)
         return values
 
     def _everything(self, reader: GpuReader) -> Readings:
@@ -178,6 +184,7 @@ class NvmlSource:
             cheap
             | reader.slow()
             | reader.static()
+            | reader.rated()
             | reader.people(self._own())
             | reader.monitor(cheap["util"])
         )
@@ -224,3 +231,11 @@ class NvmlSource:
             self._retry_turn.due(at_ns)
         else:
             self._retry_turn = None
+
+
+def _row(readings: Readings) -> list[Value]:
+    """One device's part of the table's values; None for what was not read."""
+    values: list[Value] = [None] * len(PLACES)
+    for name, reading in readings.items():
+        values[PLACES[name]] = reading.value
+    return values

@@ -131,7 +131,8 @@ def test_each_tier_has_its_turn() -> None:
     assert Bench(Machine(h100())).turns("gpu0.sm_active") == list(range(0, 24, 2))
     assert Bench(Machine(h100())).turns("gpu0.fp16") == [0, 8, 16]
     assert Bench(Machine(h100())).turns("gpu0.energy") == [1, 5, 9, 13, 17, 21]
-    assert Bench(Machine(h100())).turns("gpu0.memory_total") == [0]
+    assert Bench(Machine(h100())).turns("gpu0.memory_total", 48) == [0, 40]
+    assert Bench(Machine(h100())).turns("gpu0.clock_max", 248) == [0, 240]
     assert Bench(Machine(h100())).turns("gpu0.processes") == [0, 20]
 
 
