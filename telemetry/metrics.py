@@ -30,7 +30,7 @@ class MetricSpec:
 
     id: str  # "host.cpu", "worker.rss", "gpu0.power"
     unit: str  # "%", "B", "W", "MHz", "1", …
-    resolution: float = 1.0  # values are rounded to multiples of it
+    resolution: float = 1.0  # values are rounded to multiples of it; below 1 it is a whole part of 1
     counter: bool = False  # cumulative; rates are derived by the reader
     status: Status = "ok"  # "absent": for ever, here
     reason: str = ""  # why it is not ok, for a person
@@ -49,7 +49,7 @@ class MetricSpec:
         steps = round(value / self.resolution)
         if self.resolution >= 1:
             return round(steps * self.resolution)
-        return round(steps * self.resolution, math.ceil(-math.log10(self.resolution)))
+        return steps / round(1 / self.resolution)  # the number nearest to that decimal
 
 
 class Source(Protocol):
