@@ -6,6 +6,7 @@ longer past as outputs, as in its ONNX exports: a past of 0 is a prefill, a sequ
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Sequence
@@ -231,14 +232,16 @@ def _step(transformers: Any, loaded: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.model = loaded
+            # Since 5.24 it is `cache`, and the older name is to go.
+            known = inspect.signature(loaded.forward).parameters
+            self.named = "cache" if "cache" in known else "past_key_values"
 
         def forward(self, ids: Any, mask: Any, past: tuple[Any, ...]) -> tuple[Any, ...]:
             cache = transformers.DynamicCache()
             for layer in range(len(past) // 2):
                 cache.update(past[2 * layer], past[2 * layer + 1], layer)
-            out = self.model(
-                input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, return_dict=True
-            )
+            given = {"input_ids": ids, "attention_mask": mask, self.named: cache}
+            out = self.model(**given, use_cache=True, return_dict=True)
             longer = [tensor for pair in _pairs(out.past_key_values) for tensor in pair]
             return (out.logits if "logits" in out else out[0], *longer)
 
