@@ -157,7 +157,9 @@ class Tree:
             self._files.pop(pid).close()
         if self.pid not in now:
             return None
-        self._others = [pid for pid in self._others if pid in now]
+        if len(now) <= len(self._others):
+            # Ended, or not to be read just now: its number may be another child's, and is looked for again.
+            self._others, self._forks = [pid for pid in self._others if pid in now], None
         spent = 0
         for pid, found in now.items():
             # A child's time before it was first seen is left out: it would look like a burst.

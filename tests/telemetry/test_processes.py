@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,26 @@ def test_children_are_looked_for_when_something_was_started_on_this_machine(work
     tree.read(3 * SECOND, 3 * SECOND, 8)
     assert child.pid not in tree.pids, "whoever ends is missed without a look"
     assert worker.child in tree.pids
+    tree.close()
+
+
+def test_a_child_that_could_not_be_read_is_looked_for_again_though_nothing_was_started(
+    worker: Worker,
+) -> None:
+    tree = Tree(worker.process.pid)
+    tree.read(0, 0, 7)
+    tree.close()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    parent = os.open(f"/proc/{worker.process.pid}/stat", os.O_RDONLY)  # the lowest number that is free
+    os.close(parent)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (parent + 1, limits[1]))
+    try:  # room for the parent's file alone
+        tree.read(SECOND // 4, SECOND // 4, 7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert tree.pids == {worker.process.pid}
+    tree.read(SECOND, SECOND, 7)
+    assert tree.pids == {worker.process.pid, worker.child}
     tree.close()
 
 
