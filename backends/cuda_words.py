@@ -9,7 +9,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from . import libraries
+from . import libraries, probes
 from .errors import MeasureError
 
 OUT_OF_MEMORY, NO_DEVICE, INVALID_DEVICE, NOT_READY = 2, 100, 101, 600
@@ -134,7 +134,7 @@ def explain(text: str, backend: str) -> MeasureError | None:
             return _error(fault, backend, text)
     lacking = libraries.lack(text)
     if lacking is not None:
-        return _missing(lacking, text)
+        return _missing(lacking, backend, text)
     status = _status(text, backend)
     if status is not None:
         return status
@@ -171,11 +171,14 @@ def no_driver(detail: str) -> MeasureError:
     )
 
 
-def _missing(lacking: libraries.Lack, text: str) -> MeasureError:
-    """A library that the runtime opens only when something needs it: the kind and the words are those of one that a probe misses."""
+def _missing(lacking: libraries.Lack, backend: str, text: str) -> MeasureError:
+    """A library that the runtime opens only when something needs it: kind, words and remedy are those of one that a probe misses."""
     node = _NODE.search(text)
     needed = f" for {node[2][:_NODE_LENGTH]} ({node[1]})" if node else ""
-    return MeasureError("backend-missing", lacking.words + needed, libraries.source(lacking.name), text)
+    built = probes.cuda_version() if backend.startswith("onnxruntime") else ""
+    return MeasureError(
+        "backend-missing", lacking.words + needed, libraries.source(lacking.name, built), text
+    )
 
 
 def too_old(runtime: str, needs: str, has: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from infertop.backends import cuda, cuda_words, ort_session, torch_module
+from infertop.backends import cuda, cuda_words, ort_session, probes, torch_module
 from infertop.backends.backend import Input, Loaded
 from infertop.backends.errors import MeasureError
 from infertop.backends.ort_model import ModelFile
@@ -142,6 +142,18 @@ def test_a_fault_is_told_by_what_it_is_whoever_reports_it(text: str, kind: str, 
     found = cuda_words.explain(text, "b")
     assert found is not None
     told(found, text, kind, says, fix)
+
+
+@pytest.mark.parametrize(("backend", "wheel"), [("onnxruntime-cuda", "cu12"), ("torch-eager", "cu13")])
+def test_the_cudnn_that_is_missing_is_the_one_for_the_cuda_that_the_runtime_was_built_for(
+    backend: str, wheel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "onnxruntime_facts", lambda: {"cuda_version": "12.8"})
+    found = cuda_words.explain(
+        "libcudnn.so.9: cannot open shared object file: No such file or directory", backend
+    )
+    assert found is not None
+    assert f"nvidia-cudnn-{wheel}>=9,<10" in found.fix
 
 
 @pytest.mark.parametrize("text", INNOCENT)
