@@ -64,7 +64,8 @@ def fault(error: MeasureError | None) -> Fault | None:
 
 def refused(run: int, task: Task, error: MeasureError, status: str | None = None) -> Result:
     """Of a run that never had a worker."""
-    return blank_result(task.configuration, status, error, run)
+    result = blank_result(task.configuration, status, error, run)
+    return result if task.instead is None else result | _in_place_of(task.instead, result, error)
 
 
 def sentence(result: Result) -> tuple[str, str]:
@@ -75,9 +76,9 @@ def sentence(result: Result) -> tuple[str, str]:
         text = f"{name} ended without a measured request" if error is None else f"{name}: {error['message']}"
         if p50 is not None:
             rate = units.rate(result["throughput"])
-            text = f"{name} ended: p50 {units.milliseconds(p50)} ms, {rate} samples/s, n {units.count(result['requests'])}"
+            text = f"{result['measured_by'] or name} ended: p50 {units.milliseconds(p50)} ms, {rate} samples/s, n {units.count(result['requests'])}"
         if status == "fallback":
-            return "warn", f"{text}, a fallback"
+            return "warn", f"{text}, a fallback{f' for {name}' if result['measured_by'] else ''}"
         return "info", text
     message = (error or {}).get("message") or "no reason is known"
     return (

@@ -300,6 +300,9 @@ def test_a_backend_that_turns_out_not_to_be_usable_is_unavailable_or_measured_by
     assert [r.text for r in log if isinstance(r, Event) and r.kind == "fault"] == [
         f"FALLBACK: {result['error']['message']}; {result['error']['fix']}"
     ]
+    (ended,) = [r.text for r in log if isinstance(r, Event) and r.kind == "run" and r.run == 2]
+    assert ended.startswith("onnxruntime-cpu ended: p50 "), "what ran, not what was asked for"
+    assert ended.endswith(", a fallback for simulated")
 
 
 def test_what_a_backend_cannot_do_here_is_in_the_log_before_anything_runs(

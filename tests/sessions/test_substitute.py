@@ -9,6 +9,7 @@ from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
 from infertop.backends.registry import BACKENDS
+from infertop.sessions.outcome import refused
 from infertop.sessions.plan import Task
 from infertop.sessions.substitute import nearest, task_for
 
@@ -84,6 +85,22 @@ def test_what_stands_in_and_cannot_be_used_either_is_followed_by_the_next_for_th
             f"{cause}; onnxruntime-cpu was measured instead, pageable since it runs on the CPU",
         ),
     ]
+
+
+def test_what_stands_in_and_cannot_begin_fails_under_the_name_that_was_asked_for() -> None:
+    asked = Task(Configuration("onnxruntime-cuda", "smallcnn", device="cuda:0"))
+    task = task_for(asked, MeasureError("backend-missing", "no cuDNN"), available("torch-eager"))
+    assert task is not None
+    result = refused(2, task, MeasureError("gpu-busy", "another infertop has the GPU", "wait"), "failed")
+    assert (result["backend"], result["measured_by"], result["status"]) == (
+        "onnxruntime-cuda",
+        "torch-eager",
+        "failed",
+    )
+    assert result["error"]["message"] == (
+        "onnxruntime-cuda cannot be used here: no cuDNN; torch-eager in its place failed: another infertop has the GPU"
+    )
+    assert (result["error"]["kind"], result["error"]["fix"]) == ("gpu-busy", "wait")
 
 
 def test_what_stands_in_takes_its_own_options() -> None:
