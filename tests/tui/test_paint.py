@@ -437,6 +437,11 @@ def test_backends_keep_their_digits_and_reasons_as_far_as_they_fit() -> None:
     assert line.count("✕") == 4
 
 
+def test_the_present_backend_keeps_its_cross() -> None:
+    backends = (BackendView("onnxruntime-cpu", "ort-cpu", False, reason="no GPU here"),)
+    assert screen(synthetic.view(backends=backends))[1].split() == ["1", "ort-cpu", "✕"]
+
+
 def test_nothing_untrusted_reaches_the_screen_as_it_is() -> None:
     evil = Configuration("onnxruntime-cpu", "/tmp/\x1b[31mred\n.onnx", "fp32")
     text = "\n".join(screen(synthetic.view(run=synthetic.run(configuration=evil))))

@@ -116,7 +116,8 @@ def _measured(scene: Scene, width: int) -> Row:
 def _backend(backend: BackendView, number: int, present: bool, why: str, pad: str) -> Row:
     digit, name = str(number) if number <= 9 else " ", clean(backend.short)
     if present:
-        return ((f"{pad}{digit} {name}{pad}", "active"),)
+        mark = f"{pad}✕" if backend.usable is False else ""
+        return ((f"{pad}{digit} {name}{mark}{pad}", "active"),)
     if backend.usable is False:
         return ((f"{pad}{digit} {name}{pad}✕{why}{pad}", "dim"),)
     mark = f"{pad}…" if backend.usable is None else ""
