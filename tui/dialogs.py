@@ -170,13 +170,9 @@ def choose_run(app: InfertopApp) -> None:
     for run in found:
         name = f"#{run.run} {short_backend(app.view, run.configuration)}"
         p50 = run.latency.quantiles[0].value if run.latency is not None and run.latency.quantiles else None
-        note = differences(run.configuration, present.configuration, app.view)
-        mark = MARKS.get(discounted(run), "")
-        lines.append(
-            Choice(
-                str(run.run), name, f"{note}, p50 {duration(p50)}, {number(run.throughput)}/s {mark}".rstrip()
-            )
-        )
+        note = differences(run.configuration, present.configuration, app.view, named=True)
+        told = ", ".join(filter(None, (note, f"p50 {duration(p50)}", f"{number(run.throughput)}/s")))
+        lines.append(Choice(str(run.run), name, f"{told} {MARKS.get(discounted(run), '')}".rstrip()))
     app.open(Picker("compare with", lines, choose))
 
 

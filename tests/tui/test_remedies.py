@@ -389,6 +389,20 @@ async def test_of_several_runs_one_is_chosen_and_the_previous_is_first() -> None
             assert "then #0 ort-cpu  batch 8" in screen.text
 
 
+async def test_a_run_that_differs_in_its_backend_is_offered_with_the_backend_named_once() -> None:
+    view = synthetic.switched()
+    assert view.before is not None
+    torch = dataclasses.replace(synthetic.CONFIGURATION, backend="torch-eager", batch=8)
+    same = dataclasses.replace(torch, batch=synthetic.CONFIGURATION.batch)
+    port = FakePort()
+    runs = [synthetic.run(n, c, "end", 1.4e6) for n, c in ((0, torch), (-1, same))]
+    port.view = dataclasses.replace(view, before=runs[0], runs=tuple(runs), run=synthetic.run(2))
+    async with running(port, size=(120, 40)) as screen:
+        await screen.press("c")
+        assert "#0 torch  batch 8, p50 1.40 ms" in screen.text
+        assert "#-1 torch  p50 1.40 ms" in screen.text
+
+
 async def test_without_another_run_there_is_nothing_to_compare() -> None:
     async with running() as screen:
         await screen.press("c")
