@@ -134,9 +134,9 @@ def _work(work: Mapping[str, object], peaks: Mapping[str, float], width: int) ->
         if not isinstance(amount, int | float):
             continue
         peak = peaks.get("bandwidth" if name == "memory" else str(name))
-        cells.append(
-            [clean(str(name)), _amount(amount, unit), "–" if peak is None else f"{_amount(peak, unit)}/s"]
-        )
+        # The least that has to be moved is nothing where the GPU's cache could hold all of it.
+        least = _amount(amount, unit) if amount else "may stay in its cache"
+        cells.append([clean(str(name)), least, "–" if peak is None else f"{_amount(peak, unit)}/s"])
     columns = [
         Column("a request asks of the GPU at least", right=False),
         Column("", style="strong"),

@@ -193,6 +193,15 @@ async def test_the_evidence_sets_a_requests_work_beside_the_peaks() -> None:
     assert ["memory", "9.7", "GB", "2.8", "TB/s"] in rows
 
 
+async def test_that_a_request_may_move_nothing_is_not_said_as_0_bytes() -> None:
+    work = {"flop": {"fp32": 3.6e9}, "bytes": 0, "operators": 68, "products": 21}
+    run = synthetic.run(configuration=CUDA, work=work, peaks={"bandwidth": 2.8e12})
+    async with running(FakePort(dataclasses.replace(advised(), run=run)), size=(120, 40)) as screen:
+        await screen.press("v")
+        rows = [line.strip("│ ").split() for line in screen.lines]
+    assert ["memory", "may", "stay", "in", "its", "cache", "2.8", "TB/s"] in rows
+
+
 async def test_the_evidence_lists_which_verdicts_stood() -> None:
     changes = [("transfer-h2d", 1, 0), ("launch", 1, 20), ("transfer-h2d", 2, 95)]
     standings = tuple(Standing(t * S, kind, run) for kind, run, t in changes)
