@@ -53,6 +53,15 @@ def test_what_differs_from_the_reference_is_never_best() -> None:
     assert "✓ agree" in table[2]
 
 
+def test_a_long_option_does_not_cost_the_numbers_their_columns() -> None:
+    options = Options(backend_options={"session.dump_to": "folder/" * 30})
+    long = {"options": options, "backend": "onnxruntime-cuda"}
+    table = panel(run(1, 20_000), run(2, 10_000, changes=long), width=60)
+    assert cell(table, 2, "samples/s") == "10 000"
+    assert cell(table, 2, "to best") == "−50 %"
+    assert "ort-cuda  session." in table[2], "the longest is cut first"
+
+
 def test_a_run_that_fell_back_is_never_best() -> None:
     """The seed's own trap: what ran on the CPU instead of CUDA was a little faster than the CPU's own run."""
     for fell in (run(1, 113_775, fallback=FALLBACK), run(1, 113_775, result={"status": "fallback"})):

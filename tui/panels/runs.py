@@ -24,6 +24,10 @@ def right(scene: Scene) -> Row:
     return (("◆", "one"), (" none is better in both p50 and samples/s", "dim"))
 
 
+_LONG = ("sizes", "options", "model")
+"""What may be of any length, and is cut before the numbers are lost."""
+
+
 def all_runs(scene: Scene) -> list[RunView]:
     """Ended runs and the present one, oldest first."""
     return every(scene.view.runs, scene.view.run)
@@ -52,7 +56,7 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         Column("#"),
         *([Column("", style="one")] if found.contested else []),
         Column("backend", right=False, flexible=True),
-        *(Column(name, right=False, flexible=name == "model") for name, _ in told_apart),
+        *(Column(name, right=False, flexible=name in _LONG) for name, _ in told_apart),
         Column("batch"),
         Column(f"p50 {unit.name}", style="strong"),
         Column("samples/s", style="strong"),

@@ -12,7 +12,7 @@ from .cells import Row, cut
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading, and which side its cells lean to. `flexible`: cut first where the table is too wide."""
+    """A heading, and which side its cells lean to. `flexible`: cut where the table is too wide, the widest first."""
 
     title: str
     right: bool = True
@@ -21,6 +21,8 @@ class Column:
 
 
 Cell = str | tuple[str, str]
+
+_LEAST = 8  # cells that are left of a column that is cut
 
 
 def table(
@@ -43,9 +45,9 @@ def table(
 
     while keep is not None and shown > keep and total() > width:
         shown -= 1
-    for i, column in enumerate(columns[:shown]):
-        if column.flexible and total() > width:
-            widths[i] = max(8, widths[i] - (total() - width))
+    flexible = [i for i, column in enumerate(columns[:shown]) if column.flexible and widths[i] > _LEAST]
+    for i in sorted(flexible, key=lambda i: -widths[i]):
+        widths[i] = max(_LEAST, widths[i] - max(0, total() - width))
     while shown > 1 and total() > width:
         shown -= 1
     out: list[Row] = [tuple(_cells([(c.title, "dim") for c in columns], columns, widths, shown, gap))]
