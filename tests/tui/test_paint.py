@@ -14,6 +14,7 @@ from infertop.sessions.standing import Standing
 from infertop.sessions.view import BackendView, View
 from infertop.tests.tui import synthetic
 from infertop.tests.tui.fake_port import SCENES, FakeReplayPort
+from infertop.tests.tui.synthetic import S
 from infertop.tui import playback
 from infertop.tui.farewell import farewell
 from infertop.tui.layout import SMALLEST, plan
@@ -286,6 +287,15 @@ def test_a_failure_stays_while_another_configuration_carries_on() -> None:
     failed = dataclasses.replace(view.run, error=wordy)
     lines = screen(dataclasses.replace(view, run=after, runs=(*view.runs, failed)))
     assert lines[3].rstrip().endswith("… ort-cpu carries on  o its output"), "what to do is cut before them"
+    over = Event(t=91 * S, kind="run", text="torch failed", level="error", run=view.run.run)
+    by_itself = Event(t=91 * S, kind="command", text="ort-cpu carries on", level="warn")
+    chosen = Event(t=95 * S, kind="command", text="switching to ort-cpu", id="a1")
+    for then, said in ((by_itself, True), (chosen, False)):
+        events = (*view.events, over, then)
+        on = dataclasses.replace(view, run=after, runs=(*view.runs, view.run), events=events)
+        assert ("carries on" in "\n".join(screen(on)[2:4])) is said, (
+            "what a person chose stands in for nothing"
+        )
     later = synthetic.run(3, measured_s=40.0)
     assert "MEASURING" in screen(dataclasses.replace(view, run=later, runs=(*view.runs, view.run)))[2]
 

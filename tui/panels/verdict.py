@@ -110,8 +110,16 @@ def just_failed(view: View) -> RunView | None:
     last = next((r for r in reversed(view.runs) if r.run < run.run), None)
     if last is None or last.run != run.run - 1 or last.error is None or last.error.kind == "stopped":
         return None
-    # The same once more is what the person asked for, and no stand-in.
-    return None if same_configuration(last.configuration, run.configuration) else last
+    # The same once more, or what was chosen since, is what the person asked for, and no stand-in.
+    return None if same_configuration(last.configuration, run.configuration) or _chosen(view, last) else last
+
+
+def _chosen(view: View, failed: RunView) -> bool:
+    """Whether what came after that failure came by a person's command; what the engine does by itself has no command's id."""
+    events = iter(view.events)
+    ended = any(event.kind == "run" and event.run == failed.run for event in events)  # as far as that
+    after = next((event for event in events if event.kind == "command"), None)
+    return ended and after is not None and after.id is not None
 
 
 def _message(message: Message, width: int) -> list[Row]:
