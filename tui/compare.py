@@ -10,7 +10,18 @@ from .panels.percentiles import interval, known, quantile_name
 from .panels.runs import verdict_of
 from .ranking import MARKS, discounted
 from .render.cells import EMPTY, Row, clean, wrap
-from .render.numbers import UNKNOWN, Measured, Unit, change, count, number, seconds, sure_change, unit_for
+from .render.numbers import (
+    UNKNOWN,
+    Measured,
+    Unit,
+    change,
+    change_style,
+    count,
+    number,
+    seconds,
+    sure_change,
+    unit_for,
+)
 from .render.stages import ORDER
 from .render.table import Cell, Column, table
 from .scene import shown_run
@@ -58,7 +69,7 @@ def rows(view: View, number_of_other: int, width: int) -> list[Row]:
         Column("", right=False),
         Column(f"#{other.run} then"),
         Column(f"#{now.run} now", style="strong"),
-        Column("change", style="two"),
+        Column("change"),
         Column("95 % then", style="dim"),
         Column("95 % now", style="dim"),
     ]
@@ -83,11 +94,16 @@ def _why(run: RunView, why: str) -> str:
 
 def _throughput(other: RunView, now: RunView) -> list[Cell]:
     values = [_rate(run) for run in (other, now)]
-    changed = UNKNOWN
+    changed: Cell = UNKNOWN
     if values[0] is not None and values[1] is not None:
-        changed, _ = sure_change(values[1], values[0])
+        changed = _changed(values[1], values[0], more_is_better=True)
     ends = [f"{number(v.low)}–{number(v.high)}" if v and v.low and v.high else UNKNOWN for v in values]
     return ["samples/s", number(other.throughput), number(now.throughput), changed, *ends]
+
+
+def _changed(now: Measured, then: Measured, *, more_is_better: bool = False) -> Cell:
+    text, sure = sure_change(now, then)
+    return text, change_style((now.value > then.value) is more_is_better, sure)
 
 
 def _rate(run: RunView) -> Measured | None:
@@ -111,13 +127,16 @@ def _percentiles(then: Latency, now: Latency, unit: Unit, what: str) -> list[lis
                 f"{what}{quantile_name(q.q)} {unit.name}",
                 number(before.value / unit.ns),
                 number(q.value / unit.ns),
-                sure_change(known(q), known(before))[0],
+                _changed(known(q), known(before)),
                 interval(before, unit),
                 interval(q, unit),
             ]
         )
     mean = [f"{what}mean {unit.name}", number(then.mean / unit.ns), number(now.mean / unit.ns)]
-    return [*found, [*mean, change(now.mean, then.mean), UNKNOWN, UNKNOWN]]
+    return [
+        *found,
+        [*mean, _changed(*(Measured(run.mean, None, None) for run in (now, then))), UNKNOWN, UNKNOWN],
+    ]
 
 
 def _stages(other: RunView, now: RunView, unit: Unit, width: int) -> list[Row]:
@@ -145,7 +164,7 @@ def _stages(other: RunView, now: RunView, unit: Unit, width: int) -> list[Row]:
         Column("stage, mean", right=False),
         Column("then"),
         Column("now", style="strong"),
-        Column("change", style="two"),
+        Column("change"),
         Column("part then", style="dim"),
         Column("part now", style="dim"),
     ]

@@ -14,7 +14,17 @@ from ..ranking import MARKS, discounted
 from ..render.axis import Scale, next_scale, step_down
 from ..render.cells import EMPTY, Row, clean, cut, fit, length, spread
 from ..render.curve import Points, curve, decades, quantile_axis
-from ..render.numbers import UNKNOWN, Measured, Unit, count, duration, number, sure_change, unit_for
+from ..render.numbers import (
+    UNKNOWN,
+    Measured,
+    Unit,
+    change_style,
+    count,
+    duration,
+    number,
+    sure_change,
+    unit_for,
+)
 from ..scene import Panel, Scene, baseline, shown_run
 from .states import said, waiting_for
 from .verdict import compared, grade_words
@@ -195,7 +205,7 @@ def _before(scene: Scene, run: RunView, unit: Unit, width: int) -> list[Row]:
     then, now = duration(old.value, old_unit, name=old_unit != unit), duration(new.value, unit)
     text, sure = sure_change(known(new), known(old))
     changed = f", {text}{', no sure change' if sure is False else ''}"
-    style = "text" if sure is False else "one" if new.value < old.value else "two"
+    style = change_style(new.value < old.value, sure)
     tail = ""
     if before.throughput and run.throughput:
         tail = f"  {number(before.throughput)} → {number(run.throughput)}/s"

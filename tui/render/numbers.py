@@ -200,6 +200,11 @@ def sure_change(now: Measured, before: Measured) -> tuple[str, bool | None]:
     return f"{'+' if ratio > 1 else '−'}{value} % ({ends[0]}–{ends[1]})", True
 
 
+def change_style(better: bool, sure: bool | None) -> str:
+    """How a change looks: a gain unlike a loss, and what is no sure change like neither."""
+    return "text" if sure is False else "one" if better else "two"
+
+
 def _alike(values: tuple[float, ...], decimals: int) -> list[str]:
     """A value and its two ends with the same decimals: one more than usual where the range is too narrow to be seen otherwise."""
     value, low, high = values
