@@ -201,8 +201,8 @@ def sure_change(now: Measured, before: Measured) -> tuple[str, bool | None]:
 
 
 def change_style(better: bool, sure: bool | None) -> str:
-    """How a change looks: a gain unlike a loss, and what is no sure change like neither."""
-    return "text" if sure is False else "one" if better else "two"
+    """How a change looks: a gain unlike a loss, and what is not known to be a change like neither."""
+    return ("one" if better else "two") if sure else "text"
 
 
 def _alike(values: tuple[float, ...], decimals: int) -> list[str]:
