@@ -298,7 +298,8 @@ class Turns:
             return
         self.present = self._next = fallback
         self._good = None
-        self._engine.say("command", f"{describe(fallback.configuration)} carries on", level="warn")
+        doing = "is measured in its place" if fallback.instead is not None else "carries on"
+        self._engine.say("command", f"{describe(fallback.configuration)} {doing}", level="warn")
 
 
 def nothing(engine: Engine, text: str, command: str | None) -> None:

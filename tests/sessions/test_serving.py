@@ -201,6 +201,7 @@ def test_what_was_measured_before_carries_on_rather_than_the_nearest(watch: Call
     assert resumed is not None
     assert resumed.backend == "simulated-async"
     assert watched.phase("warmup", 3).fallback is None
+    assert [r for r in watched.log if isinstance(r, Event) and r.text.endswith("carries on")]
 
 
 def test_what_a_probe_knows_not_to_be_usable_has_the_nearest_measured_in_its_place(
@@ -215,6 +216,9 @@ def test_what_a_probe_knows_not_to_be_usable_has_the_nearest_measured_in_its_pla
     assert fallback is not None
     assert fallback.startswith("tensorrt cannot be used here: ")
     assert fallback.endswith("; onnxruntime-cpu was measured instead")
+    (said,) = [r.text for r in watched.log if isinstance(r, Event) and r.text.endswith("in its place")]
+    assert said.startswith("onnxruntime-cpu · ")
+    assert not [r for r in watched.log if isinstance(r, Event) and r.text.endswith("carries on")]
 
 
 def test_where_nothing_can_be_used_each_backend_is_tried_once(

@@ -282,6 +282,11 @@ def test_a_failure_stays_while_another_configuration_carries_on() -> None:
     lines = screen(dataclasses.replace(view, run=after, runs=(*view.runs, view.run)))
     assert "FAILED  torch" in lines[2]
     assert lines[3].rstrip().endswith("ort-cpu carries on  o its output")
+    standing_in = dataclasses.replace(
+        after, fallback="torch cannot be used here; ort-cpu was measured instead"
+    )
+    lines = screen(dataclasses.replace(view, run=standing_in, runs=(*view.runs, view.run)))
+    assert lines[3].rstrip().endswith("▲ FALLBACK ort-cpu in its place  o its output"), "at once"
     assert view.run.error is not None
     wordy = msgspec.structs.replace(view.run.error, fix="try " + "another way or " * 8 + "none")
     failed = dataclasses.replace(view.run, error=wordy)

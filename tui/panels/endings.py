@@ -44,8 +44,10 @@ def failed(scene: Scene, run: RunView, width: int, also: str = "") -> list[Row]:
 
 
 def stood_in_for(scene: Scene, run: RunView, present: RunView, width: int) -> list[Row]:
-    """The same while another configuration goes on in its place."""
-    return failed(scene, run, width, f"{short_backend(scene.view, present.configuration)} carries on")
+    """The same while another configuration goes on, or is measured in its place and says so."""
+    name = short_backend(scene.view, present.configuration)
+    also = f"▲ FALLBACK {name} in its place" if present.fallback else f"{name} carries on"
+    return failed(scene, run, width, also)
 
 
 def done(scene: Scene, run: RunView, width: int) -> list[Row]:
