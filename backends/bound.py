@@ -23,7 +23,8 @@ class BoundSteps:
     `run()` hides its copies; done explicitly they can be timed, and the outputs are the same. `kind` is the device as
     onnxruntime calls it. `first` is the first slot's, where there are several: inputs that no request changes are shared with it.
     `replays` are run options for each input set in turn, where the session records a CUDA graph for each: a graph has the
-    addresses that it was recorded with, so that requests with other buffers need another one.
+    addresses that it was recorded with, so that requests with other buffers need another one. `waits`: `run_options` leave
+    onnxruntime's own synchronisation on; believed where the stream is idle after each run in which buffers are tried.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class BoundSteps:
         kind: str = "cuda",
         first: BoundSteps | None = None,
         replays: Sequence[Any] = (),
+        waits: bool = False,
     ) -> None:
         self._session, self._run_options, self._device, self._lanes = session, run_options, device, lanes
         self._inputs, self._names, self._kind = inputs, outputs, kind
-        self.copies = path != "device"
+        self.copies, self.waits = path != "device", waits and not replays
         self._pinned = path.startswith("pinned")
         arrays = [[given[item.name] for item in inputs] for given in sets]
         self._sets = arrays
@@ -170,6 +172,7 @@ class BoundSteps:
             binding = self._bindings[0 if self.copies else index]
             self._let_allocate(binding)
             self._session.run_with_iobinding(binding, self._run_options)
+            self.waits = self.waits and self._lanes.compute.idle()
             self._lanes.compute.synchronize()
             values = binding.get_outputs()
             shapes.add(tuple((tuple(value.shape()), value.element_type()) for value in values))

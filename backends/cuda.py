@@ -260,6 +260,10 @@ class Stream:
     def synchronize(self) -> None:
         self._driver.call("cuStreamSynchronize", self.handle)
 
+    def idle(self) -> bool:
+        """Whether `synchronize` would return at once."""
+        return self._driver.ready("cuStreamQuery", self.handle)
+
     def wait(self, event: Event) -> None:
         """What is issued from here on begins after the event; the host goes on at once."""
         self._driver.call("cuStreamWaitEvent", self.handle, event.handle, 0)

@@ -38,6 +38,7 @@ class Steps(Protocol):
     """What a runtime does for a request with input set `index` on one data path."""
 
     copies: bool  # False where input and output stay on the GPU
+    waits: bool  # `compute` returns only when the GPU is done, so that nothing is left to wait for
 
     def prepare(self, index: int) -> None:
         """Bring the input to where the copy starts: the copy into a pinned buffer."""
@@ -86,6 +87,9 @@ class Staged:
         self._done.record(stream)
 
     def complete(self, times: StageTimes | None) -> None:
+        if times is None and self._steps.waits:
+            # Another wait, for nothing, takes 10 µs on an H100's host: 0.8 % of ResNet18 at batch 32.
+            return
         self._stream.synchronize()
         if times is None:
             return

@@ -39,7 +39,7 @@ class HostPath:
 class CudaSteps:
     """The four steps on CUDA by torch's own copies, so that they are what a person's script would do."""
 
-    copies = True
+    copies, waits = True, False
 
     def __init__(
         self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str

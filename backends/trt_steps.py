@@ -34,6 +34,8 @@ class EngineSteps:
     Outputs whose shape only their values decide get memory for the largest that they can be.
     """
 
+    waits = False
+
     def __init__(
         self,
         trt: Any,

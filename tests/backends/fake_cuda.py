@@ -111,6 +111,8 @@ class FakeCuda:
 
     def _cuStreamSynchronize(self, handle: Any) -> None: ...
 
+    def _cuStreamQuery(self, handle: Any) -> None: ...
+
     def _cuEventCreate(self, handle: Any, flags: int) -> None:
         handle._obj.value = self._number()
         self.events[handle._obj.value] = 0

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from infertop.backends import cuda, ort_session
+from infertop.backends import cuda, cuda_words, ort_session
 from infertop.backends.backend import Input, StageTimes
 from infertop.backends.bound import BoundSteps
 from infertop.backends.configuration import Configuration, Options
@@ -28,9 +28,14 @@ from infertop.tests.backends.fake_cuda import FakeCuda
 
 
 def bound(
-    path: str, inputs: list[Input], data_path: str, sets: int = 3
+    path: str,
+    inputs: list[Input],
+    data_path: str,
+    sets: int = 3,
+    waits: bool = False,
+    fake: FakeCuda | None = None,
 ) -> tuple[FakeCuda, BoundSteps, Staged, Any, Any]:
-    fake = FakeCuda()
+    fake = fake or FakeCuda()
     device = cuda.Device(cuda.Driver(fake), 0)
     stream = device.stream()
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -38,7 +43,7 @@ def bound(
     names = [item.name for item in session.get_outputs()]
     options = onnxruntime.RunOptions()
     steps = BoundSteps(
-        session, options, device, Lanes.one(stream), inputs, names, given, data_path, kind="cpu"
+        session, options, device, Lanes.one(stream), inputs, names, given, data_path, kind="cpu", waits=waits
     )
     return fake, steps, Staged(steps, device, stream), session, given
 
@@ -78,6 +83,29 @@ def test_stages_of_each_path(data_path: str, tmp_path: Path) -> None:
     assert times.host >= 0
     copied = not math.isnan(times.h2d) and not math.isnan(times.d2h)
     assert copied == (data_path != "device")
+
+
+@pytest.mark.parametrize(
+    ("waits", "busy", "times", "waited"),
+    [
+        (True, False, None, 0),
+        (True, False, StageTimes(), 1),  # its events come after the computation
+        (True, True, None, 1),  # a runtime that says it waits, and comes back before the GPU is done
+        (False, False, None, 1),
+    ],
+)
+def test_a_request_is_waited_for_once(
+    waits: bool, busy: bool, times: StageTimes | None, waited: int, tmp_path: Path
+) -> None:
+    fake = FakeCuda()
+    if busy:
+        fake.fail["cuStreamQuery"] = cuda_words.NOT_READY
+    path = zoo.identity(tmp_path / "m.onnx", zoo.FLOAT)
+    _, _, staged, *_ = bound(path, [Input("x", "float32", (2, 4))], "device", waits=waits, fake=fake)
+    fake.log.clear()
+    staged.issue(0, times)
+    staged.complete(times)
+    assert fake.log.count("cuStreamSynchronize") == waited
 
 
 @pytest.mark.parametrize("data_path", DATA_PATHS)

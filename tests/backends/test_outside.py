@@ -64,7 +64,7 @@ class Event:
 
 
 class Steps:
-    copies = True
+    copies, waits = True, False
 
     def __init__(self, machine: Machine, on: Lanes) -> None:
         self.machine, self.on = machine, cast("Any", on)
