@@ -61,6 +61,8 @@ class CudaSteps:
 
     def copy_out(self) -> None:
         self.result = [leaf.cpu() for leaf in leaves(self._torch, self._computed)]
+        # As in a script, whose expression holds neither: kept, they would be a second input's memory while the next is copied.
+        self._given, self._computed = [], None
 
 
 class PinnedSteps(CudaSteps):

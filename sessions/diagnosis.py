@@ -15,6 +15,7 @@ from ..telemetry import bottleneck
 from ..telemetry.bottleneck import Steady, diagnose
 from ..telemetry.verdict_advice import Advice
 from ..telemetry.verdict_window import Choice, Window
+from . import units
 from .records import AnyRecord, Event, Evidence, Header, Run, Tick, Verdict
 from .runs import merged
 from .windows import Windows, choice_of
@@ -196,11 +197,7 @@ class Diagnosis:
             "predicted_share": None if advised.advice.share is None else rounded(advised.advice.share),
         }
         change = f"{-gain / 1e6:+.3g} ms".replace("-", "−")
-        text = (
-            f"measured {change}{' a sample' if per_sample else ''} ({-100 * gain / before:+.0f} %)".replace(
-                "-", "−"
-            )
-        )
+        text = f"measured {change}{' a sample' if per_sample else ''} ({units.change(-gain / before)})"
         text += f"; predicted was {advised.advice.text}"
         return [Event(t=t, kind="verdict", text=text, run=self._windows.run.run, data=dict(self._measured))]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .load_words import depth
 from .records import OUTSIDE, STAGES
+from .results import all_on_cpu
 from .units import milliseconds
 from .view import RunView
 
@@ -35,7 +36,7 @@ _LABELS = {"issue": "Python", "queue": "queueing", "sync": "synchronisation", "i
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Of which request: its full backend, device, data path and load."""
+    """Of which request: its full backend, the device that computes it, data path and load."""
 
     backend: str
     device: str
@@ -124,9 +125,8 @@ def of_result(result: Mapping[str, Any], outside: Mapping[str, float]) -> dict[s
     if not stages:
         return None
     means = {name: (stages.get(name) or {}).get("mean") for name in STAGES}
-    request = Request(
-        result["backend"].partition("@")[0], result["device"], result["data_path"], result["load"]
-    )
+    device = "cpu" if all_on_cpu(result.get("placement")) else result["device"]
+    request = Request(result["backend"].partition("@")[0], device, result["data_path"], result["load"])
     response, service = ((result.get(f"{which}_ms") or {}).get("mean") for which in ("response", "latency"))
     waiting = None if response is None or service is None else max(0.0, response - service)
     found = explain(means, outside, request, waiting)
@@ -138,9 +138,8 @@ def of_run(run: RunView) -> Gap | None:
     if not run.stages:
         return None
     configuration = run.configuration
-    request = Request(
-        configuration.backend, configuration.device, configuration.data_path, configuration.load
-    )
+    device = "cpu" if all_on_cpu(run.placement) else configuration.device
+    request = Request(configuration.backend, device, configuration.data_path, configuration.load)
     waiting = None
     if run.response is not None and run.latency is not None:
         waiting = max(0.0, (run.response.mean - run.latency.mean) / 1e6)

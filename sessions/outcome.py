@@ -15,7 +15,7 @@ from .conditions import Card, Means, clock_reasons, on_cpu, on_gpu
 from .plan import Instead, Task
 from .readings import Readings
 from .records import Fault
-from .results import QUANTILES, Result, blank_result, options_of
+from .results import QUANTILES, Result, all_on_cpu, blank_result, options_of
 from .runner import Runner
 
 
@@ -141,7 +141,7 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
     )
     interval = _throughput(runner)
     # Where nothing ran on the GPU, what it drew says nothing of this run.
-    gpu = None if _all_on_cpu(facts.loaded) else runner.gpu
+    gpu = None if all_on_cpu(result["placement"]) else runner.gpu
     joules = energy.per_sample(around.readings, gpu, throughput, interval, runner.quiet)
     result |= {
         "requests": measurement.requests,
@@ -171,12 +171,6 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
     }
     result["gap"] = gap.of_result(result, measurement.outside())
     return result
-
-
-def _all_on_cpu(loaded: Mapping[str, Any]) -> bool:
-    """Whether a run that was asked onto a GPU has all its nodes on the CPU."""
-    placement = loaded.get("placement")
-    return bool(placement) and all(name.startswith("CPU") for name in placement or ())
 
 
 def _in_place_of(instead: Instead, result: Result, failure: MeasureError | None) -> Result:

@@ -6,7 +6,7 @@ Times are in ms where the name says nothing else; unknown is null. The engine ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -106,6 +106,11 @@ def blank_result(
         "control": None,
         "repeats": [],
     }
+
+
+def all_on_cpu(placement: Mapping[str, int] | None) -> bool:
+    """Whether a model has all its nodes on the CPU, wherever it was asked to be."""
+    return bool(placement) and all(name.startswith("CPU") for name in placement or ())
 
 
 def options_of(configuration: Configuration) -> dict[str, Any]:

@@ -406,9 +406,7 @@ class Runner:
             self.worker.send("stop", run=self.run)
         else:
             self.fail(
-                MeasureError(
-                    "stopped", f"stopped while {PHASE_WORDS[self.phase]}", "press r to start it again"
-                ),
+                MeasureError("stopped", f"stopped while {PHASE_WORDS[self.phase]}"),
                 keep=self.phase == "quiet",
             )
 

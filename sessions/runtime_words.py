@@ -64,7 +64,7 @@ def control(found: Mapping[str, Any] | None) -> str:
     )
     if plain is None or steps is None or difference is None:
         return ""
-    text = f"plain run() takes {units.milliseconds(plain)} ms, the same in steps {units.milliseconds(steps)} ({difference:+.0%})"
+    text = f"plain run() takes {units.milliseconds(plain)} ms, the same in steps {units.milliseconds(steps)} ({units.change(difference)})"
     return f"the split into stages is ≈: {text}" if (found or {}).get("marked") is True else text
 
 

@@ -93,6 +93,11 @@ def rate(value: float | None) -> str:
     return significant(value, 4)
 
 
+def change(share: float) -> str:
+    """A relative change in whole percent, with its sign: +9 %, −1 %, 0 %."""
+    return f"{share * 100:+.0f} %".replace("-", "−").replace("+0 ", "0 ").replace("−0 ", "0 ")
+
+
 def duration(seconds: float | None) -> str:
     """A time as people say it: 250 ms, 9.5 s, 3 min 12 s, 1 h 05 min."""
     if seconds is None or not math.isfinite(seconds):

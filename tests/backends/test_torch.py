@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -337,6 +338,27 @@ def test_the_steps_of_a_cuda_request_give_what_the_module_gives(path: str, copie
         assert times.compute > 0
         assert times.enqueue > 0
         assert math.isnan(times.h2d) != copies
+
+
+def test_a_pageable_request_leaves_nothing_on_the_gpu() -> None:
+    """As a script's `module(x.cuda()).cpu()`: a second input's memory is not needed."""
+    there: list[weakref.ref[Any]] = []
+
+    class Host:
+        def to(self, device: str) -> torch.Tensor:
+            copied = torch.ones(2)
+            there.append(weakref.ref(copied))
+            return copied
+
+    steps = CUDA_STEPS["pageable"](
+        torch, lambda x: x * 2, lambda given: (tuple(given), {}), [[Host()]], "cpu"
+    )
+    device = cuda.Device(cuda.Driver(FakeCuda()), 0)
+    staged = Staged(steps, device, device.stream())
+    for times in (None, StageTimes()):
+        staged.issue(0, times)
+        assert there.pop()() is None
+        assert steps.result[0].tolist() == [2, 2]
 
 
 @pytest.mark.usefixtures("ordinary_memory")

@@ -138,6 +138,10 @@ def anonymous(record: AnyRecord) -> AnyRecord:
             opened=_run(record.opened) if record.opened else None,
             before=_run(record.before) if record.before else None,
         )
+    if isinstance(record, Event) and record.kind == "backends":
+        # The interpreter by its path stands before the command that would install what is missing.
+        backends = [{**found, "fix": _FOLDER.sub(r"\1", found["fix"])} for found in record.data["backends"]]
+        return msgspec.structs.replace(record, data={**record.data, "backends": backends})
     return _run(record) if isinstance(record, Run) else record
 
 

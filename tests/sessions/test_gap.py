@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from infertop.backends.configuration import Configuration
 from infertop.sessions import gap
 from infertop.sessions.gap import Request
 from infertop.sessions.records import Tick
@@ -15,6 +16,7 @@ from infertop.sessions.state import SessionState
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.sessions import kit
 from infertop.tests.sessions.synthetic import Engine, blob
+from infertop.tests.tui import synthetic as tui_synthetic
 
 GPU = Request("torch-eager", "cuda:0", "pinned", "closed:1")
 STAGES = {"host": 0.1, "h2d": 1.5, "compute": 1.6, "d2h": 0.1, "gap": 0.3, "enqueue": 0.4}
@@ -83,6 +85,35 @@ def test_on_the_cpu_nothing_is_compared_with_trtexec() -> None:
     found = explained({"host": 0.0, "compute": 0.04, "gap": 0.01}, {"issue": 0.009, "sync": 0.001}, cpu)
     assert (found.ideal_ms, found.trtexec, found.notable) == (None, "", False)
     assert gap.explain({"compute": 1.0, "gap": None}, {}, cpu) is None
+
+
+@pytest.mark.parametrize(
+    ("placement", "compared"),
+    [
+        ({"CPUExecutionProvider": 9}, False),
+        ({"CUDAExecutionProvider": 8, "CPUExecutionProvider": 1}, True),
+        (None, True),
+    ],
+)
+def test_what_fell_back_to_the_cpu_is_explained_as_a_request_there(
+    placement: dict[str, int] | None, compared: bool
+) -> None:
+    stages = {name: {"mean": value} for name, value in STAGES.items()}
+    result = {
+        "backend": "onnxruntime-cuda@old",
+        "device": "cuda:0",
+        "data_path": "pageable",
+        "load": "closed:1",
+    }
+    found = gap.of_result(result | {"stages_ms": stages, "placement": placement}, {"issue": 0.3})
+    assert found is not None
+    assert (found["trtexec"] != "") == compared
+    assert ("GPU" in found["parts"][0]["text"]) == compared
+    configuration = Configuration("onnxruntime-cuda", "m", device="cuda:0")
+    run = tui_synthetic.run(configuration=configuration, placement=placement, outside={"issue": 1e5})
+    shown = gap.of_run(run)
+    assert shown is not None
+    assert (shown.ideal_ms is not None) == compared
 
 
 def test_the_wait_before_the_service_of_an_open_loop_stands_beside_the_gap() -> None:

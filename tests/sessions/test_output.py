@@ -215,9 +215,9 @@ def test_a_split_that_costs_time_itself_is_said() -> None:
         "marked": True,
     }
     text = tables.as_text(document(result(control=control)))
-    assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in text
+    assert "the split into stages is ≈: plain run() takes 3.58 ms, the same in steps 3.90 (+9 %)" in text
     unmarked = tables.as_text(document(result(control={**control, "marked": False})))
-    assert "plain run() takes 3.58 ms, the same in steps 3.90 (+9%)" in unmarked
+    assert "plain run() takes 3.58 ms, the same in steps 3.90 (+9 %)" in unmarked
     assert "≈" not in unmarked
 
 

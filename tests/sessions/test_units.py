@@ -68,3 +68,10 @@ def test_durations_read_as_people_say_them(seconds: float | None, text: str) -> 
 )
 def test_sizes_are_decimal(value: float | None, text: str) -> None:
     assert units.size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.094, "+9 %"), (-0.013, "−1 %"), (-0.004, "0 %"), (0.004, "0 %"), (1.004, "+100 %")]
+)
+def test_a_change_has_its_sign_and_nothing_has_none(share: float, text: str) -> None:
+    assert units.change(share) == text

@@ -29,9 +29,9 @@ TAKES = {
     "compared": Take("h100-keys", 60),
     "building": Take("h100-keys", 11.6),  # torch.compile on its way, the results of another before it
     "unjudged": Take("h100-keys", 25.4),  # measuring, before there is a verdict
-    "fallback": Take("h100-silent-fallback", 11),
-    "advised": Take("h100-data-paths", 6),  # pageable copies, and the key that takes them away
-    "paths": Take("h100-data-paths", 14),  # the same on the device, against pageable
+    "fallback": Take("h100-silent-fallback", 10.5),
+    "advised": Take("h100-data-paths", 17),  # pageable copies, and the key that takes them away
+    "paths": Take("h100-data-paths", 34),  # the same on the device, the best of four
     "transfer": Take("transfer-h2d@h100", 28),
     "throttled": Take("throttled-power@h100", 30),  # the power cap holds the clocks down
     "open": Take("underload@h100", 28),  # an open loop at a fifth of what it could

@@ -309,7 +309,7 @@ def test_a_load_that_was_stopped_is_no_failure() -> None:
     run = synthetic.run(
         n=0,
         phase="end",
-        error=Fault("stopped", "stopped while loading the model", "press r to start it again"),
+        error=Fault("stopped", "stopped while loading the model"),
     )
     lines = screen(synthetic.view(run=run))
     assert "STOPPED · r or x starts again" in lines[2]

@@ -223,6 +223,7 @@ async def test_the_evidence_explains_the_gap_and_says_what_trtexec_would_show() 
         configuration=CUDA,
         stages={"h2d": 1.5e6, "compute": 1.6e6, "d2h": 1e5, "gap": 4e5, "enqueue": 4e5},
         outside={"issue": 3e5, "sync": 8e4},
+        placement={"CUDAExecutionProvider": 49},
         control={"p50_ms": 3.5, "steps_p50_ms": 3.9, "difference": 0.11, "marked": True},
         runtime={
             "compile_mode": "default",
@@ -239,7 +240,7 @@ async def test_the_evidence_explains_the_gap_and_says_what_trtexec_would_show() 
         assert "0.300 ms" in row
         assert "trtexec calls h2d + compute + d2h its latency: 3.20 of these 3.60 ms" in screen.text
         assert (
-            "the split into stages is ≈: plain run() takes 3.50 ms, the same in steps 3.90 (+11%)"
+            "the split into stages is ≈: plain run() takes 3.50 ms, the same in steps 3.90 (+11 %)"
             in screen.text
         )
         assert (
