@@ -6,6 +6,8 @@ import json
 import random
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,7 @@ from infertop.sessions.settings import EngineSettings
 from infertop.tests.sessions import kit
 
 KILLS = 50
-AT_ONCE = 5
+AT_ONCE = 10
 LONGEST_S = 1.5
 
 
@@ -36,7 +38,10 @@ def test_what_was_written_before_a_sigkill_is_read_back(
     monkeypatch.setenv("PYTHONPATH", kit.with_plugin()["PYTHONPATH"])
     moments = random.Random(7)
     for round_ in range(KILLS // AT_ONCE):
-        engines = [start(tmp_path, round_ * AT_ONCE + i) for i in range(AT_ONCE)]
+        with ThreadPoolExecutor(AT_ONCE) as starting:
+            engines = list(
+                starting.map(partial(start, tmp_path), range(round_ * AT_ONCE, (round_ + 1) * AT_ONCE))
+            )
         processes = [psutil.Process(engine.pid) for engine in engines]
         families = [[p, *p.children(recursive=True)] for p in processes]
         for process in processes:
