@@ -53,6 +53,7 @@ class OnnxRuntimeCpu:
         self._known = ort_session.loaded(
             graph, signature, file, placement=ort_session.placement(self._session), threads=threads
         )
+        self._known.runtime["notes"] = ort_session.unheard(options.backend_options)
         return self._known
 
     def bind(self, sets: Sequence[Inputs], slots: int) -> None:

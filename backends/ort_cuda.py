@@ -105,7 +105,8 @@ class OnnxRuntimeCuda(AheadOfTime):
             graph, signature, file, placement=placement, fallback=fallback, unproven=doubt
         )
         self._known.runtime.update(self._settings())
-        self._known.runtime["notes"] = self._notes() + cuda.override_notes(precision)
+        remarks = cuda.override_notes(precision) + ort_session.unheard(options.backend_options)
+        self._known.runtime["notes"] = self._notes() + remarks
         self._refuse_tf32(precision)
         return self._known
 

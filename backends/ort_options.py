@@ -36,7 +36,7 @@ def checked(asked: Mapping[str, str], precision: str) -> dict[str, str]:
                 "use --precision tf32 or fp32 without it, or --precision native with it",
             )
         if key in _NUMBERS:
-            if not value.isdigit():
+            if not value.isdecimal() or int(value) >= 1 << 63:
                 raise MeasureError(
                     "usage", f"--backend-option {key}={value} is no number", f"write it like {key}=1000000000"
                 )

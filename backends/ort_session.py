@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,11 +26,19 @@ SESSION_OPTIONS = ("graph_optimization_level", "execution_mode", "inter_op_num_t
 SESSION_PREFIXES = ("session.", "optimization.", "memory.", "ep.")
 """Of keys that go to the session as they are."""
 
+_OURS = "session.record_ep_graph_assignment_info"
+"""Session entry by which onnxruntime records where it puts the nodes."""
+
+_MOST_THREADS = 1024
+
 _CHOICES = {
     "graph_optimization_level": _LEVELS,
     "execution_mode": {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"},
     **{name: {"1": "1", "0": "", "true": "1", "false": ""} for name in _SWITCHES},
 }
+_ENTRY = re.compile(rb"(?<![\w.])(?:session|optimization|memory)\.[a-z0-9_.]+(?![\w.])")
+"""Names of session entries in the library's own text."""
+
 _NO_MEMORY = re.compile(
     r"out of memory|failed to allocate|cannot allocate|bad.?alloc|memory .* is smaller than requested",
     re.IGNORECASE,
@@ -67,7 +76,7 @@ def session_options(
     if threads is not None:
         options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options.add_session_config_entry(_OURS, "1")
     for key, value in check_session(asked, others).items():
         if key.startswith(SESSION_PREFIXES):
             options.add_session_config_entry(key, value)
@@ -86,13 +95,49 @@ def check_session(asked: Mapping[str, str], others: Sequence[str] = ()) -> dict[
     """The session's options with their values as onnxruntime spells them. Raises MeasureError "usage"; needs no onnxruntime."""
     found: dict[str, str] = {}
     for key, value in asked.items():
-        if key.startswith(SESSION_PREFIXES) or (key == "inter_op_num_threads" and value.isdigit()):
+        if key == _OURS:
+            raise MeasureError(
+                "usage",
+                f"--backend-option {key} is set by infertop, which reads from it where the nodes run",
+                "leave it out",
+            )
+        if key == "inter_op_num_threads" and not (value.isdecimal() and int(value) <= _MOST_THREADS):
+            raise MeasureError(
+                "usage", f"--backend-option {key}={value} is not known", f"give 0 to {_MOST_THREADS}"
+            )
+        if key.startswith(SESSION_PREFIXES) or key == "inter_op_num_threads":
             found[key] = value
         elif key in _CHOICES:
             found[key] = _choice(key, value, _CHOICES[key])
         else:
             raise _unknown_option(key, value, others)
     return found
+
+
+def unheard(asked: Mapping[str, str]) -> list[str]:
+    """A remark for each session entry whose name the installed library does not hold: it ignores those without a word.
+
+    Names of `ep.` are the providers' own, and made of several parts.
+    """
+    keys = [key for key in asked if key.startswith(SESSION_PREFIXES) and not key.startswith("ep.")]
+    found = []
+    for key in keys:
+        if (names := _entries()) and key not in names:
+            near = nearest(key, names)
+            guess = f": did you mean {near[0]}?" if near else ""
+            found.append(
+                f"onnxruntime {runtime().__version__} does not seem to have the entry {key}, and ignores what it does not have{guess}"
+            )
+    return found
+
+
+@functools.cache
+def _entries() -> frozenset[str]:
+    """Names of session entries in the library's own text; none where it is not found."""
+    folder = probes.onnxruntime_folder()
+    library = next(folder.glob("onnxruntime_pybind11_state*.so"), None) if folder else None
+    names = [] if library is None else _ENTRY.findall(library.read_bytes())
+    return frozenset(name.decode() for name in names)
 
 
 def split_options(asked: Mapping[str, str], provider: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -58,6 +58,6 @@ def parse(asked: Mapping[str, str], backend: str) -> TrtOptions:
 
 
 def _number(key: str, value: str, most: int) -> int:
-    if not value.isdigit() or int(value) > most:
+    if not value.isdecimal() or int(value) > most:
         raise MeasureError("usage", f"--backend-option {key}={value} is not known", f"give 0 to {most}")
     return int(value)

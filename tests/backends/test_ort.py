@@ -172,6 +172,22 @@ def test_backend_options_reach_the_session_and_unknown_ones_are_said(tmp_path: P
     assert "--threads" in refused(asked(path, {"backend_options": {"intra_op_num_threads": "2"}})).fix
     error = refused(asked(path, {"backend_options": {"execution_mode": "both"}}))
     assert "sequential, parallel" in error.fix
+    for threads in ("99999999999", "two", "²"):
+        error = refused(asked(path, {"backend_options": {"inter_op_num_threads": threads}}))
+        assert (error.kind, error.fix) == ("usage", "give 0 to 1024")
+
+
+def test_the_record_of_the_placement_is_not_switched_off_by_an_option(tmp_path: Path) -> None:
+    options = {"session.record_ep_graph_assignment_info": "0"}
+    error = refused(asked(zoo.dense(tmp_path / "m.onnx", ("N", 6)), {"backend_options": options}))
+    assert (error.kind, error.fix) == ("usage", "leave it out")
+
+
+def test_an_entry_that_the_runtime_ignores_is_remarked_on(tmp_path: Path) -> None:
+    path = zoo.dense(tmp_path / "m.onnx", ("N", 6))
+    options = {"session.intra_op.allow_spining": "0", "session.disable_prepacking": "1", "ep.cuda.any": "1"}
+    (remark,) = request(asked(path, {"backend_options": options}))[0].runtime["notes"]
+    assert remark.endswith("did you mean session.intra_op.allow_spinning?")
 
 
 @pytest.mark.parametrize(
