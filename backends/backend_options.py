@@ -93,6 +93,11 @@ def check(configurations: Sequence[Configuration], skipped: Sequence[str] = ()) 
     """
     if not configurations or not configurations[0].options.asked_options:
         return
+    given = [(one.scope, one.key) for one in map(parse, configurations[0].options.asked_options)]
+    for scope, key in given:
+        if given.count((scope, key)) > 1:
+            name = f"{scope}:{key}" if scope else key
+            raise MeasureError("usage", f"--backend-option {name} is given twice", "give it one value")
     named = list(dict.fromkeys(c.backend for c in configurations))
     anything = [info.name for info in registry.all_backends()]
     possible = [*named, *skipped] if "" not in named else anything

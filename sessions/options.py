@@ -222,7 +222,7 @@ def options(words: Words) -> Options:
         seed=words.seed,
         gc=words.gc,
         inputs=_file(words.inputs, "--inputs"),
-        compile_mode=next(iter(_known(words.compile_mode, COMPILE_MODES, "--compile-mode")), None),
+        compile_mode=_compile_mode(words.compile_mode),
         input_shapes=dict(parse_input_shape(word) for word in words.input_shape),
         weights=_file(words.weights, "--weights"),
         asked_options=[backend_options.parse(word).text for word in words.backend_option],
@@ -233,6 +233,16 @@ def options(words: Words) -> Options:
         working_directory=words.working_directory,
         cache_directory=words.cache_directory,
     )
+
+
+def _compile_mode(text: str | None) -> str | None:
+    """One mode: it belongs to the options that all configurations have, so that a list is refused rather than cut."""
+    modes = _known(text, COMPILE_MODES, "--compile-mode")
+    if len(modes) > 1:
+        raise MeasureError(
+            "usage", f"--compile-mode takes one mode, not {len(modes)}", "give each mode a command of its own"
+        )
+    return modes[0] if modes else None
 
 
 def _file(text: str | None, option: str) -> str | None:

@@ -187,6 +187,11 @@ def test_names_that_nearly_match_are_suggested() -> None:
         ("--warmup", {"warmup": "lots"}),
         ("--load", {"load": "open:fast"}),
         ("--data-path", {"data_path": "pined"}),
+        ("--compile-mode takes one mode, not 2", {"compile_mode": "default,max-autotune"}),
+        (
+            "--backend-option execution_mode is given twice",
+            {"backend_option": ("execution_mode=parallel", "execution_mode=sequential")},
+        ),
         ("is not a shape", {"input_shape": ("input",)}),
         ("is not a shape", {"input_shape": ("input=3xx4",)}),
         ("no such file", {"inputs": "/nosuch.npz"}),
