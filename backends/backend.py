@@ -108,7 +108,8 @@ class Backend(Protocol):
     Every method may raise MeasureError; anything else that it raises is reported as the runtime's own failure.
     A backend may also have `runtime() -> dict`: what the runtime turned out to do (recompilations, CUDA graphs), asked for
     after the first requests and again after the run; `fallback(over) -> Fallback | None`: what only requests show to run
-    otherwise than asked, asked for at the same times (`over`: after the run); `controllable() -> bool` with `control() -> dict`:
+    otherwise than asked, asked for at the same times (`over`: after the run); `cached() -> str | None`: `Loaded.cache`, where only the
+    first requests tell; `controllable() -> bool` with `control() -> dict`:
     whether there is a plain call that does the same, and that call timed beside its own requests, before the run, where that is
     asked for; and, on a GPU, `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`: the
     FLOP/s that this runtime's own product of matrices reaches there.

@@ -62,7 +62,7 @@ class TorchCompile(TorchEager):
             self._stop_ticker()
 
     def fallback(self, over: bool) -> Fallback | None:
-        """Nothing compiled, or CUDA graphs skipped that the mode asks for."""
+        """Nothing compiled, something given up, or CUDA graphs skipped that the mode asks for."""
         return super().fallback(over) or self._watching.fallback(*self._asked(), over)
 
     def runtime(self) -> dict[str, Any]:
@@ -70,6 +70,10 @@ class TorchCompile(TorchEager):
         found = self._watching.report(*self._asked())
         before = self._known.runtime.get("notes", []) if self._known is not None else []
         return found | {"notes": [*before, *found["notes"]]}
+
+    def cached(self) -> str | None:
+        """Whether what was compiled came from the disk, where an earlier run may have left it."""
+        return self._watching.cached()
 
     @property
     def _watching(self) -> Watch:

@@ -24,6 +24,9 @@ _METRICS = (
     "torch._inductor.metrics"  # imported by a compilation: looked at where it is, not imported for a look
 )
 _SKIPPED = "skipping cudagraphs due to "
+_GAVE_UP = "torch._dynamo hit config."
+"""How dynamo's warning begins where a function was compiled so often that it is from then on called as it is."""
+
 _REASONS = 3  # of a kind, at most: a model may break its graph in a hundred places
 _LENGTH = 160
 
@@ -34,9 +37,10 @@ class Watch:
     def __init__(self, torch: Any) -> None:
         self._torch = torch
         self._skips: list[str] = []
-        # Inductor says why it takes no CUDA graph on this logger alone.
-        logger = logging.getLogger("torch._inductor.cudagraph_utils.__cudagraphs")
-        logger.addHandler(_Listener(self._skips))
+        self._limits: list[str] = []
+        # Inductor says why it takes no CUDA graph, and dynamo that it gives a function up, on these loggers alone.
+        _listen("torch._inductor.cudagraph_utils.__cudagraphs", self._skips)
+        _listen("torch._dynamo.convert_frame", self._limits, _GAVE_UP)
 
     def begin(self) -> None:
         """Forget what was compiled before."""
@@ -46,9 +50,10 @@ class Watch:
         if (metrics := sys.modules.get(_METRICS)) is not None:
             metrics.reset()
         self._skips.clear()
+        self._limits.clear()
 
     def report(self, mode: str, device: str) -> dict[str, Any]:
-        """`compile_mode`, `graphs`, `graph_breaks`, `recompiles`, `cuda_graphs` with their reasons, and `notes`: sentences worth telling."""
+        """`compile_mode`, `graphs`, `graph_breaks`, `recompiles`, `cuda_graphs` with their reasons, `gave_up`, and `notes` worth telling."""
         utils = self._torch._dynamo.utils
         counters, compilations = utils.counters, utils.get_compilation_metrics()
         breaks = counters["graph_break"]
@@ -60,6 +65,7 @@ class Watch:
             "graph_break_reasons": _shortened(breaks),
             "recompiles": len(recompiled),
             "recompile_reasons": _shortened(recompiled),
+            "gave_up": bool(self._limits),
             "cuda_graphs": self._cuda_graphs(mode, device),
         }
         return found | {"notes": notes(found)}
@@ -76,6 +82,13 @@ class Watch:
                 "measure it with --backend torch-eager, or take away what keeps it out, such as @torch.compiler.disable",
                 "; ".join(found["graph_break_reasons"]),
             )
+        if found["gave_up"]:
+            return Fallback(
+                "torch.compile gave up a function that had to be compiled again too often: requests for which it is not compiled call its"
+                " operators one by one, as under torch-eager",
+                "take away what makes it compile again, as a number that changes with each call, or measure it with --backend torch-eager",
+                "; ".join((*self._limits, *found["recompile_reasons"])),
+            )
         if device == "cpu" or mode not in CUDA_GRAPH_MODES:
             return None
         graphs = found["cuda_graphs"]
@@ -88,6 +101,14 @@ class Watch:
                 f"CUDA graphs were not used: none was recorded, though mode {mode} asks for them", _NO_GRAPHS
             )
         return None
+
+    def cached(self) -> str | None:
+        """`hit` where all that was compiled came from inductor's cache on the disk, `miss` where any of it did not; None where it has none."""
+        counters = self._torch._dynamo.utils.counters
+        graphs, whole = counters["inductor"], counters["aot_autograd"]
+        if graphs["fxgraph_cache_miss"] or graphs["fxgraph_cache_bypass"]:
+            return "miss"
+        return "hit" if graphs["fxgraph_cache_hit"] or whole["autograd_cache_hit"] else None
 
     def doing(self) -> str:
         """How far a compilation is, in words; asked from another thread."""
@@ -153,16 +174,20 @@ class Ticker:
 
 
 class _Listener(logging.Handler):
-    """Keeps the messages of inductor's logger."""
+    """Keeps the messages of a logger, or those that begin as given; each once."""
 
-    def __init__(self, kept: list[str]) -> None:
+    def __init__(self, kept: list[str], beginning: str) -> None:
         super().__init__(logging.WARNING)
-        self._kept = kept
+        self._kept, self._beginning = kept, beginning
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage().removeprefix(_SKIPPED)
-        if text not in self._kept:
-            self._kept.append(text)
+        text = record.getMessage()
+        if text.startswith(self._beginning) and (said := text.removeprefix(_SKIPPED)) not in self._kept:
+            self._kept.append(said)
+
+
+def _listen(name: str, kept: list[str], beginning: str = "") -> None:
+    logging.getLogger(name).addHandler(_Listener(kept, beginning))
 
 
 def notes(found: dict[str, Any]) -> list[str]:

@@ -147,9 +147,10 @@ class Worker:
         if configuration.options.control and self._asked("controllable", False):
             self._report("control")
             control = self._asked("control", None)
-        late = self._fallback(over=False)
+        late, cached = self._fallback(over=False), self._asked("cached", None)
         return {
             "agreement": agreement,
+            **({} if cached is None else {"cache": cached}),
             **({} if late is None else {"fallback": late}),
             "runtime": loaded.runtime | self._asked("runtime", {}),
             "control": control,

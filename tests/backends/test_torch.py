@@ -53,6 +53,12 @@ def trains():
 class Gate(nn.Module):
     def forward(self, x): return x * torch.sigmoid(x) + 1
 def gate(): return Gate(), torch.ones(1, 64)
+class Counting(Gate):
+    calls = 0
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * self.calls
+def counting(): return Counting(), torch.ones(1, 64)
 class Broken(nn.Module):
     def forward(self, x):
         x = x * 2
@@ -440,6 +446,44 @@ def test_a_model_of_which_nothing_is_compiled_is_a_fallback(folder: Path) -> Non
             if found is not None:
                 assert found.message.startswith("torch.compile compiled nothing")
                 assert "torch-eager" in found.fix
+    backend.close()
+
+
+def test_a_function_that_torch_compile_gives_up_is_a_fallback(folder: Path) -> None:
+    """Past the limit of recompilations the module's own operators are called, and nothing but a log says so."""
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    backend = TorchCompile()
+    configuration = asked("factories:counting", folder)
+    loaded = backend.load(configuration, lambda phase: None)
+    backend.bind(make_sets(loaded, configuration.options), 1)
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for gave_up in (False, False, True):
+            backend.issue(0, 0, None)
+            backend.complete(0, None)
+            assert backend.runtime()["gave_up"] is gave_up
+    found = backend.fallback(over=True)
+    assert found is not None
+    assert found.message.startswith("torch.compile gave up a function")
+    assert "recompile_limit" in found.detail
+    backend.close()
+
+
+def test_what_came_from_the_cache_of_compilations_is_told_from_what_did_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    backend, found = TorchCompile(), []
+    for seed in (0, 1):
+        configuration = asked("factories:gate", folder, {"seed": seed}, batch=5)
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), 1)
+        assert backend.cached() is None
+        backend.issue(0, 0, None)
+        found.append(backend.cached())
+    assert found == ["miss", "hit"]
     backend.close()
 
 
