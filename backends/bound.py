@@ -101,6 +101,11 @@ class BoundSteps:
         if self.copies:
             self._copy_results()
 
+    @property
+    def bytes_out(self) -> int:
+        """What the last request copied out."""
+        return sum(array.nbytes for _, array, _ in self._results)
+
     def outputs(self) -> list[np.ndarray]:
         """The last request's outputs; bfloat16 widened to float32."""
         if not self.copies:

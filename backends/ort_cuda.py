@@ -249,6 +249,10 @@ class OnnxRuntimeCuda(AheadOfTime):
     def outputs(self, slot: int) -> list[np.ndarray]:
         return self._steps[slot].outputs() if self._steps else ort_session.flatten(self._result)
 
+    def bytes_out(self, slot: int) -> int:
+        """In the types that the file gives, which `outputs` may widen; nothing where it fell back to the CPU."""
+        return self._steps[slot].bytes_out if self._steps else 0
+
     def close(self) -> None:
         self._release()
         self._session, self._sessions = None, []

@@ -225,6 +225,8 @@ def _arrays(
     for index in range(len(sets)):
         backend.issue(0, index, None)
         backend.complete(0, None)
+        if index == 0 and (settle := getattr(backend, "settle", None)) is not None:
+            settle()
         outputs = backend.outputs(0)
         for number, array in enumerate(outputs):
             arrays[f"{index}.{number}"] = np.array(array)

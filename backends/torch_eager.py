@@ -49,6 +49,9 @@ class TorchEager(AheadOfTime):
         self._torch: Any = None
         self._plain: Any = None  # the module itself, where another function calls it
         self._given: list[Any] = []  # the first input set, in host memory
+        # That set where requests read it, and as it was; empty where each has a copy anyway, and once the first request has shown it.
+        self._read: list[Any] = []
+        self._before: list[Any] = []
         self._key: object = None
         self._built: Built | None = None
         self._module: Any = None
@@ -127,6 +130,7 @@ class TorchEager(AheadOfTime):
         if device == "cpu":
             path = HostPath(self._module, call, given)
             self._staged, self._holders = [path], [path]
+            self._read, self._before = given[0], [tensor.clone() for tensor in given[0]]
             return
         self._device = self._device or cuda.Device(cuda.load(), cuda.index_of(device))
         self._device.free()
@@ -135,6 +139,8 @@ class TorchEager(AheadOfTime):
         self._ahead = preparer(load, self._configuration.data_path)
         try:
             where = placed(given, self._configuration.data_path, device)
+            if self._configuration.data_path == "device":
+                self._read, self._before = list(where[0]), given[0]
             for on in self._lanes(load, device):
                 holder = steps(torch, self._module, call, where, device)
                 self._holders.append(holder)
@@ -168,8 +174,38 @@ class TorchEager(AheadOfTime):
     def complete(self, slot: int, times: StageTimes | None) -> None:
         self._staged[slot].complete(times)
 
+    def settle(self) -> None:
+        """A module that wrote into its input is given copies from now on.
+
+        Other requests would get what those before have made of their input, which no client sends.
+        """
+        read, before, torch = self._read, self._before, self._torch
+        self._read, self._before = [], []
+        if all(torch_module.equal(was, now.cpu()) for was, now in zip(before, read, strict=True)):
+            return
+        holder = self._holders[0]
+        holder.result = [
+            leaf.clone() for leaf in torch_module.leaves(torch, holder.result)
+        ]  # it may be the input itself
+        for now, was in zip(read, before, strict=True):
+            now.copy_(was)
+        for one in self._holders:
+            one.fresh = True
+        assert self._known is not None
+        assert self._configuration is not None
+        if self._configuration.device != "cpu":
+            torch.cuda.synchronize(self._configuration.device)
+        self._known.runtime.setdefault("notes", []).append(
+            "the model writes into its input: each request is given a copy, which is part of its time"
+        )
+
     def outputs(self, slot: int) -> list[np.ndarray]:
         return torch_module.arrays(self._torch, self._holders[slot].result)
+
+    def bytes_out(self, slot: int) -> int:
+        """In the types that the module gave, which `outputs` may widen."""
+        leaves = torch_module.leaves(self._torch, self._holders[slot].result)
+        return sum(int(leaf.nbytes) for leaf in leaves)
 
     def work(self, cache: int) -> cost.Work | None:
         """What a request asks of the GPU, counted in one call of the module as it was written."""
@@ -323,3 +359,4 @@ class TorchEager(AheadOfTime):
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
         self._staged, self._holders, self._given = [], [], []
+        self._read, self._before = [], []

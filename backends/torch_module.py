@@ -141,6 +141,11 @@ def arrays(torch: Any, result: Any) -> list[np.ndarray]:
     return found
 
 
+def equal(one: Any, other: Any) -> bool:
+    """Whether two tensors of one shape hold the same numbers; what is no number equals itself."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
+
+
 def find_tables(torch: Any, built: Built, inputs: Sequence[Input], seed: int) -> dict[str, int]:
     """Integer input -> rows of the smallest embedding that it indexes, seen by running the module once.
 

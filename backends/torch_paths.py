@@ -13,24 +13,31 @@ from .torch_module import leaves
 
 
 class HostPath:
-    """On the CPU: the call is the request, done when it returns."""
+    """On the CPU: the call is the request, done when it returns. `fresh`: each is given copies, since the module writes into its input."""
+
+    fresh = False
 
     def __init__(self, module: Any, call: Call, sets: Sequence[Sequence[Any]]) -> None:
-        self._module = module
+        self._module, self._call, self._sets = module, call, sets
         self._arguments = [call(given) for given in sets]
         self.result: Any = None
 
     def issue(self, index: int, times: StageTimes | None) -> None:
         if times is None:
-            positional, named = self._arguments[index]
+            positional, named = self._prepared(index)
             self.result = self._module(*positional, **named)
             return
         start = time.perf_counter_ns()
-        positional, named = self._arguments[index]
+        positional, named = self._prepared(index)
         begun = time.perf_counter_ns()
         self.result = self._module(*positional, **named)
         times.compute = time.perf_counter_ns() - begun
         times.host = begun - start
+
+    def _prepared(self, index: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self.fresh:
+            return self._arguments[index]
+        return self._call([tensor.clone() for tensor in self._sets[index]])
 
     def complete(self, times: StageTimes | None) -> None:
         """The request was complete when `issue` returned."""
@@ -40,6 +47,7 @@ class CudaSteps:
     """The four steps on CUDA by torch's own copies, so that they are what a person's script would do."""
 
     copies, waits = True, False
+    fresh = False  # copied in anew for each request
 
     def __init__(
         self, torch: Any, module: Any, call: Call, sets: Sequence[Sequence[Any]], device: str
@@ -113,19 +121,27 @@ class PinnedReadySteps(PinnedSteps):
 
 
 class ResidentSteps(CudaSteps):
-    """Input and output stay on the GPU; an output of a CUDA graph until the next replay, which writes over it."""
+    """Input and output stay on the GPU; an output of a CUDA graph until the next replay, which writes over it.
+
+    `fresh`: the module writes into its input, so that a copy of it is part of the computation.
+    """
 
     copies = False
 
     def copy_in(self, index: int) -> None:
         self._given = self._sets[index]  # type: ignore[assignment]
 
+    def compute(self, index: int) -> None:
+        if self.fresh:
+            self._given = [tensor.clone() for tensor in self._sets[index]]
+        super().compute(index)
+
     def copy_out(self) -> None:
         self.result = self._computed
 
 
 def placed(sets: Sequence[Sequence[Any]], path: str, device: str) -> Sequence[Sequence[Any]]:
-    """The input sets where the data path has them before a request; all slots share them, since none is written to."""
+    """The input sets where the data path has them before a request; all slots share them."""
     if path == "pinned-ready":
         return [[tensor.pin_memory() for tensor in given] for given in sets]
     if path == "device":

@@ -140,6 +140,10 @@ class TensorRt(AheadOfTime):
     def outputs(self, slot: int) -> list[np.ndarray]:
         return self._steps[slot].outputs()
 
+    def bytes_out(self, slot: int) -> int:
+        """In the types that the engine gives, which `outputs` may widen."""
+        return self._steps[slot].bytes_out
+
     def work(self, cache: int) -> cost.Work | None:
         """What a request asks of the GPU, counted in the graph that the engine was built from."""
         assert self._known is not None

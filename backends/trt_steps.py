@@ -103,6 +103,11 @@ class EngineSteps:
             for address, _, host in self._results:
                 self._gpu.fetch(host, address, self._on.copy_out)
 
+    @property
+    def bytes_out(self) -> int:
+        """What a request copies out: of an output whose shape its values decide, the most that it can be."""
+        return sum(array.nbytes for _, array, _ in self._results)
+
     def outputs(self) -> list[np.ndarray]:
         """The last request's outputs; bfloat16 widened to float32."""
         if not self.copies:

@@ -131,9 +131,11 @@ class Worker:
         before = time.monotonic_ns()
         self._once(0)
         built = time.monotonic_ns()
+        self._asked("settle", None)
+        settled = time.monotonic_ns()
         self._once(1 % len(sets))
         first = time.monotonic_ns()
-        cold = self._cold_start(ready, built - before, first - built) if began_anew else None
+        cold = self._cold_start(ready, built - before, first - settled) if began_anew else None
         checks = self._checks(configuration, loaded, sets)
         self.say("loaded", t=first, cold_start=cold, **{**describe(loaded), **checks})
 
@@ -165,17 +167,12 @@ class Worker:
             return {"link": None, "bytes_in": None, "bytes_out": None, "gpu": None}
         if self._link is None:
             self._link, self._peaks, self._gpu = _probed(configuration.device)
-        outputs = self._backend.outputs(0)
-        # bfloat16 comes back widened, since numpy has no such type.
-        sizes = [
-            a.nbytes // 2 if configuration.precision == "bf16" and a.dtype == "float32" else a.nbytes
-            for a in outputs
-        ]
+        size = getattr(self._backend, "bytes_out", None)
         return {
             "link": self._link,
             "gpu": self._gpu,
             "bytes_in": sum(array.nbytes for array in sets[0].values()),
-            "bytes_out": sum(sizes),
+            "bytes_out": size(0) if size is not None else sum(a.nbytes for a in self._backend.outputs(0)),
         }
 
     def _capacity(self, configuration: Configuration) -> dict[str, Any]:

@@ -129,6 +129,7 @@ def test_bfloat16_and_empty_inputs_are_bound(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         steps.outputs()[0], (given[2]["x"].astype(np.uint32) << 16).view(np.float32)
     )
+    assert steps.bytes_out == given[2]["x"].nbytes, "not what it is widened to"
     inputs = [
         Input("input_ids", "int64", (1, 3)), Input("attention_mask", "int64", (1, 3)),
         Input("position_ids", "int64", (1, 3)), Input("past_key", "float32", (1, 1, 0, 8)),

@@ -53,6 +53,13 @@ def trains():
 class Gate(nn.Module):
     def forward(self, x): return x * torch.sigmoid(x) + 1
 def gate(): return Gate(), torch.ones(1, 64)
+def halves(): return nn.Linear(4, 6).bfloat16(), torch.ones(1, 4, dtype=torch.bfloat16)
+class Normalises(nn.Module):
+    def forward(self, x): return x.sub_(1).div_(0.25) + 0
+def normalises(): return Normalises(), {"x": torch.ones(2, 8)}
+class Clips(nn.Module):
+    def forward(self, x): return torch.relu_(x)
+def clips(): return Clips(), {"x": torch.ones(2, 8)}
 class Counting(Gate):
     calls = 0
     def forward(self, x):
@@ -210,6 +217,64 @@ def test_precisions_cast_module_and_inputs(folder: Path) -> None:
     error = refused(asked("smallcnn", precision="tf32"))
     assert error.kind == "unsupported"
     assert "fp16" in error.fix
+
+
+def test_what_is_copied_out_is_counted_in_the_module_s_own_type(folder: Path) -> None:
+    """numpy has no bfloat16, so that outputs come back twice as wide."""
+    backend = TorchEager()
+    for model, size in (("halves", 2), ("gate", 4)):
+        configuration = asked(f"factories:{model}", folder)
+        loaded = backend.load(configuration, lambda phase: None)
+        backend.bind(make_sets(loaded, configuration.options), 1)
+        backend.issue(0, 0, None)
+        backend.complete(0, None)
+        assert backend.outputs(0)[0].dtype == np.float32
+        assert backend.bytes_out(0) == size * backend.outputs(0)[0].size
+    backend.close()
+
+
+@pytest.mark.parametrize("model", ["normalises", "clips"])
+def test_a_module_that_writes_into_its_input_gets_the_same_one_each_time(model: str, folder: Path) -> None:
+    backend = TorchEager()
+    configuration = asked(f"factories:{model}", folder)
+    loaded = backend.load(configuration, lambda phase: None)
+    sets = make_sets(loaded, configuration.options)
+    given = [array.copy() for array in (sets[0]["x"], sets[1]["x"])]
+    backend.bind(sets, 1)
+    for number, index in enumerate((0, 0, 1, 0, 1)):
+        backend.issue(0, index, None)
+        backend.complete(0, None)
+        if number == 0:
+            backend.settle()
+        wanted = (given[index] - 1) / 0.25 if model == "normalises" else np.maximum(given[index], 0)
+        np.testing.assert_allclose(backend.outputs(0)[0], wanted, rtol=1e-5)
+    assert loaded.runtime["notes"] == [
+        "the model writes into its input: each request is given a copy, which is part of its time"
+    ]
+    times = StageTimes()
+    backend.issue(0, 0, times)
+    assert times.host > 0
+    backend.close()
+    loaded = backend.load(asked("factories:gate", folder), lambda phase: None)
+    backend.bind(make_sets(loaded, Options()), 1)
+    backend.issue(0, 0, None)
+    backend.complete(0, None)
+    backend.settle()
+    assert "notes" not in loaded.runtime
+    backend.close()
+
+
+def test_where_the_input_stays_on_the_gpu_a_copy_is_what_is_written_into() -> None:
+    sets = [[torch.randn(3, 4)] for _ in range(2)]
+    before = [given[0].clone() for given in sets]
+    steps = CUDA_STEPS["device"](torch, torch.relu_, lambda given: (tuple(given), {}), sets, "cpu")
+    steps.fresh = True
+    for index in (0, 1, 0):
+        steps.copy_in(index)
+        steps.compute(index)
+        steps.copy_out()
+        assert torch.equal(steps.result, before[index].relu())
+    assert all(torch.equal(given[0], was) for given, was in zip(sets, before, strict=True))
 
 
 def test_channels_last_is_taken_recorded_and_refused_where_it_is_nothing(folder: Path) -> None:
