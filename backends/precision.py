@@ -84,9 +84,9 @@ def wanted(found: graph.Graph, configuration: Configuration, exported: bool) -> 
     if precision == "int8":
         # Quantised once is enough: a second time would round what is rounded already.
         return None if native(found) == "int8" else precision
-    if precision == "fp16" and not exported and found.float_types - {"float16"}:
-        return precision
-    return None
+    # A file with halves in it has them where its maker wanted them: some operators take float32 alone.
+    types = found.float_types or {item.dtype for item in found.inputs}
+    return precision if precision == "fp16" and not exported and "float16" not in types else None
 
 
 def convert(
@@ -157,7 +157,7 @@ def _convert(
 ) -> None:
     try:
         if precision == "fp16":
-            _halve(found.path, path)
+            _halve(found, path)
         else:
             assert calibration is not None
             _quantise(found, configuration, calibration, path)
@@ -173,14 +173,21 @@ def _convert(
         ) from error
 
 
-def _halve(source: str, path: Path) -> None:
+def _halve(found: graph.Graph, path: Path) -> None:
     """float16 inside, with the types of inputs and outputs kept."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    model = convert_float_to_float16(onnx.load(found.path), keep_io_types=True)
     large = model.ByteSize() > _INLINE_BYTES
     onnx.save(model, str(path), save_as_external_data=large, location=f"{path.name}.data" if large else None)
+    made = graph.read(str(path))
+    if "float16" not in made.float_types and made.operators.get("Cast") == found.operators.get("Cast"):
+        raise MeasureError(
+            "unsupported",
+            f"nothing in {Path(found.path).name} becomes float16: it has no numbers in float32",
+            "use another --precision",
+        )
 
 
 def _quantise(found: graph.Graph, configuration: Configuration, calibration: Signature, path: Path) -> None:
@@ -205,7 +212,9 @@ def _quantise(found: graph.Graph, configuration: Configuration, calibration: Sig
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fused-") as folder:
         fused = os.path.join(folder, "fused.onnx")
         # Symbolic shape inference would need sympy; the graph's own shapes do.
-        quant_pre_process(found.path, fused, skip_symbolic_shape=True, save_as_external_data=large)
+        # Weights in a file of their own stay apart: what is written in between would look for that file beside itself.
+        apart = large or bool(found.external)
+        quant_pre_process(found.path, fused, skip_symbolic_shape=True, save_as_external_data=apart)
         quantize_static(
             fused, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=not _dot_products(),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,

@@ -275,7 +275,7 @@ def recipe_of(
     precision, graph, file = configuration.precision, model.graph, model.file
     refuse_other_types(graph, file.name, precision)
     wanted = {"fp16": "float16", "bf16": "bfloat16"}.get(precision)
-    if wanted and not file.exported and native(graph) != precision:
+    if wanted and not (file.exported or file.converted) and native(graph) != precision:
         raise MeasureError(
             "unsupported",
             f"{file.name} is not in {wanted}, and precision is in the graph with {flavour.name}",

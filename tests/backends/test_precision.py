@@ -91,6 +91,25 @@ def test_a_file_in_halves_already_is_left_alone(tmp_path: Path) -> None:
     assert (model.file.converted, phases) == (None, [])
 
 
+def test_halves_beside_float32_are_left_where_their_maker_wanted_them(tmp_path: Path) -> None:
+    """Some operators take float32 alone, as Resize its scales."""
+    source = onnx.load(zoo.dense(tmp_path / "m.onnx", ("N", 6), onnx.TensorProto.FLOAT16))
+    source.graph.initializer.append(zoo.weight("scales", 4))
+    onnx.save(source, str(tmp_path / "m.onnx"))
+    model, phases = opened(asked(str(tmp_path / "m.onnx"), None, "fp16"))
+    assert (model.file.converted, phases) == (None, [])
+
+
+def test_a_file_without_weights_is_converted_too(tmp_path: Path) -> None:
+    """Otherwise it would be measured in float32 under the name of fp16."""
+    model, _ = opened(asked(zoo.identity(tmp_path / "i.onnx", zoo.FLOAT), None, "fp16"))
+    assert model.file.converted is not None
+    assert model.graph.operators["Cast"] == 2
+    with pytest.raises(MeasureError, match=r"nothing in n.onnx becomes float16") as caught:
+        opened(asked(zoo.identity(tmp_path / "n.onnx", zoo.INT64), None, "fp16"))
+    assert caught.value.kind == "unsupported"
+
+
 def test_a_quantised_file_is_int8_and_nothing_else(tmp_path: Path) -> None:
     """As it is, and not a second time; in no other precision, on any backend that reads files."""
     model, _ = opened(asked("smallcnn", tmp_path / "cache"))
@@ -129,6 +148,8 @@ def test_weights_beside_the_file_count_too(tmp_path: Path) -> None:
     model, _ = opened(asked(found.path, tmp_path / "cache", "fp16"))
     assert model.graph.external == []
     assert model.file.cache == "miss"
+    model, _ = opened(asked(found.path, tmp_path / "cache"))
+    assert precision.native(model.graph) == "int8"
 
 
 def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
