@@ -135,6 +135,15 @@ def override_notes(precision: str) -> list[str]:
     return [f"{TF32_OVERRIDE}={override} in the environment decides over TF32, not the runtime"]
 
 
+def fp32_notes(
+    precision: str, capability: tuple[int, int], parts: str = "convolutions and products of matrices"
+) -> list[str]:
+    """That `fp32` is not what a plain script gets; `parts` are the operators for which the runtime has TF32 on by itself."""
+    if precision != "fp32" or capability < _TENSOR_FLOATS_FROM:
+        return []
+    return [f"TF32 is off: a plain script has it on for {parts}, which --precision native measures"]
+
+
 class Device:
     """One GPU with its primary context current in this thread. What it handed out is freed by `close`."""
 

@@ -105,8 +105,12 @@ class OnnxRuntimeCuda(AheadOfTime):
             graph, signature, file, placement=placement, fallback=fallback, unproven=doubt
         )
         self._known.runtime.update(self._settings())
-        remarks = cuda.override_notes(precision) + ort_session.unheard(options.backend_options)
-        self._known.runtime["notes"] = self._notes() + remarks
+        self._known.runtime["notes"] = [
+            *self._notes(),
+            *cuda.override_notes(precision),
+            *(cuda.fp32_notes(precision, driver.capability(index)) if self._on_gpu() else ()),
+            *ort_session.unheard(options.backend_options),
+        ]
         self._refuse_tf32(precision)
         return self._known
 

@@ -322,6 +322,9 @@ class TorchEager(AheadOfTime):
             state = self._switches.state(configuration.device)
             found["tf32"] = {"matmul": state["matmul"], "cudnn": state["conv"], "rnn": state["rnn"]}
             found["notes"] = cuda.override_notes(configuration.precision)
+            if self._built is not None and self._built.native == "fp32":
+                capability = cuda.load().capability(cuda.index_of(configuration.device))
+                found["notes"] += cuda.fp32_notes(configuration.precision, capability, "convolutions")
         return found
 
     def fallback(self, over: bool) -> Fallback | None:

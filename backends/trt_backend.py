@@ -101,7 +101,10 @@ class TensorRt(AheadOfTime):
                 "cuda_graph": chosen.cuda_graph,
                 # A person's own engine has been built with settings of its own.
                 **(chosen.of_engine() if graph else {}),
-                "notes": cuda.override_notes(configuration.precision),
+                "notes": [
+                    *cuda.override_notes(configuration.precision),
+                    *cuda.fp32_notes(configuration.precision, self._target()),
+                ],
             },
         )
         return self._known

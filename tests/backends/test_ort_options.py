@@ -219,7 +219,9 @@ def test_tf32_is_what_the_session_says_that_it_has(
     backend = OnTheGpu()
     configuration = Configuration("onnxruntime-cuda", "smallcnn", precision, device="cuda:0")
     if not refused:
-        backend.load(configuration, lambda phase: None)
+        notes = backend.load(configuration, lambda phase: None).runtime["notes"]
+        assert [note for note in notes if note.startswith("TF32 is off")] == notes
+        assert bool(notes) is (precision == "fp32")
     else:
         with pytest.raises(
             MeasureError, match=f"has use_tf32={has} though {precision} was asked for"

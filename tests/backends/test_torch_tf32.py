@@ -14,6 +14,7 @@ from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.torch_eager import TorchEager
 from infertop.backends.torch_tf32 import Tf32
+from infertop.tests.backends.fake_cuda import FakeCuda
 
 OFF = {"matmul": False, "conv": False, "rnn": False}
 ON = dict.fromkeys(OFF, True)
@@ -177,3 +178,30 @@ def test_a_precision_that_gpu_or_environment_do_not_give_is_refused(
         assert caught.value.kind == "unsupported"
         assert caught.value.fix
     assert bool(cuda.override_notes(precision)) is (precision == "native" and override is not None)
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "capability", "said"),
+    [
+        ("fp32", "fp32", (8, 0), True),
+        ("fp32", "fp32", (7, 5), False),
+        ("fp32", "bf16", (9, 0), False),
+        ("native", "fp32", (9, 0), False),
+        ("tf32", "fp32", (9, 0), False),
+    ],
+)
+def test_that_fp32_is_not_what_a_plain_script_gets_is_said_where_the_gpu_has_tf32(
+    precision: str, native: str, capability: tuple[int, int], said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeCuda()
+    fake.capability = capability
+    monkeypatch.setattr(cuda, "load", lambda: cuda.Driver(fake))
+    backend = TorchEager()
+    backend._tf32 = Tf32(torch)
+    backend._built = SimpleNamespace(native=native)  # type: ignore[assignment]
+    found = backend._settings(Configuration("torch-eager", "m", precision, device="cuda:0"))["notes"]
+    assert found == (
+        ["TF32 is off: a plain script has it on for convolutions, which --precision native measures"]
+        if said
+        else []
+    )
