@@ -135,8 +135,8 @@ def _unknown(one: Asked, takers: Sequence[str]) -> MeasureError:
         return MeasureError("usage", f"--backend-option {one.text} is what --threads sets", "use --threads N")
     from . import trt_ort
 
-    if one.key in trt_ort.OF_PRECISION:
-        return trt_ort.of_precision(one.key)
+    if (refusal := trt_ort.refusal(one.key)) is not None:
+        return refusal
     names = sorted({name for backend in takers if backend in _known() for name in _known()[backend].names})
     near = registry.nearest(one.key, names)
     who = takers[0] if len(takers) == 1 else f"any of {', '.join(takers)}"

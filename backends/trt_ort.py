@@ -17,13 +17,17 @@ from .trt_cache import EngineCache
 
 PROVIDER_OPTIONS = (
     "trt_auxiliary_streams", "trt_build_heuristics_enable", "trt_builder_optimization_level", "trt_context_memory_sharing_enable",
-    "trt_cuda_graph_enable", "trt_max_partition_iterations", "trt_max_workspace_size",
+    "trt_max_partition_iterations", "trt_max_workspace_size",
     "trt_min_subgraph_size", "trt_sparsity_enable",
 )  # fmt: skip
 """Options of the provider that `--backend-option` passes on; caches, device and stream are set here."""
 
 OF_PRECISION = ("trt_fp16_enable", "trt_bf16_enable", "trt_int8_enable")
 """Options that let TensorRT compute in another precision than the file's: what is measured has its name from --precision."""
+
+GRAPHS = "trt_cuda_graph_enable"
+"""Has the provider record one CUDA graph by itself, with the buffers of the request at hand, and replay that for those after it
+(onnxruntime, tensorrt_execution_provider.cc: `CaptureEnd`, `ReplayGraph`)."""
 
 PRECISIONS = ("native", "tf32", "fp16")
 _LIBRARIES = ("libnvinfer.so.", "libnvonnxparser.so.", "libnvinfer_plugin.so.")
@@ -100,8 +104,16 @@ def left_out(session: Any, placement: dict[str, int] | None, said: str | None) -
     )
 
 
-def of_precision(option: str) -> MeasureError:
-    """Of an option that would make another precision than the one that is named."""
+def refusal(option: str) -> MeasureError | None:
+    """Why an option of the provider's is not passed on, where that is known."""
+    if option == GRAPHS:
+        return MeasureError(
+            "usage",
+            f"--backend-option {option}: the provider replays one CUDA graph for all requests, whose buffers differ",
+            "use --backend tensorrt with cuda_graph=1, or onnxruntime-cuda with enable_cuda_graph=1",
+        )
+    if option not in OF_PRECISION:
+        return None
     return MeasureError(
         "usage",
         f"--backend-option {option} is decided by --precision and the file",
@@ -111,9 +123,9 @@ def of_precision(option: str) -> MeasureError:
 
 def _refuse(configuration: Configuration) -> None:
     """What this backend cannot do is said, never replaced. Device and data path are the CUDA provider's to judge."""
-    for option in OF_PRECISION:
-        if option in configuration.options.backend_options:
-            raise of_precision(option)
+    for option in configuration.options.backend_options:
+        if (error := refusal(option)) is not None:
+            raise error
     if configuration.precision == "fp32":
         raise MeasureError(
             "unsupported",

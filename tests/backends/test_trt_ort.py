@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import onnx
 import pytest
-from infertop.backends import cuda, libraries, probes, registry, trt_ort
+from infertop.backends import backend_options, cuda, libraries, probes, registry, trt_ort
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.ort_placement import CUDA, TENSORRT
@@ -94,6 +94,19 @@ def test_no_option_makes_another_precision_of_it(option: str, precision: str) ->
     with pytest.raises(MeasureError, match=f"{option} is decided by --precision") as caught:
         trt_ort.OnnxRuntimeTensorRt().load(configuration, print)
     assert caught.value.kind == "usage"
+
+
+def test_a_graph_that_every_request_would_share_is_not_taken() -> None:
+    """The provider records it with the first buffers that it sees, and looks at no others from then on."""
+    for word in ("trt_cuda_graph_enable=1", "ort-trt:trt_cuda_graph_enable=1"):
+        options = Options(asked_options=[backend_options.parse(word).text])
+        with pytest.raises(MeasureError, match="replays one CUDA graph for all requests") as caught:
+            backend_options.check([Configuration("onnxruntime-tensorrt", "smallcnn", options=options)])
+        assert caught.value.kind == "usage"
+    options = Options(backend_options={"trt_cuda_graph_enable": "1"})
+    configuration = Configuration("onnxruntime-tensorrt", "smallcnn", device="cuda:0", options=options)
+    with pytest.raises(MeasureError, match="replays one CUDA graph for all requests"):
+        trt_ort.OnnxRuntimeTensorRt().load(configuration, print)
 
 
 def test_tensorrt_may_compute_in_the_types_that_the_file_has(tmp_path: Path) -> None:
