@@ -249,6 +249,18 @@ async def test_the_evidence_explains_the_gap_and_says_what_trtexec_would_show() 
         )
 
 
+async def test_whether_the_build_came_from_a_cache_is_read_whatever_the_phases_need() -> None:
+    for cold, row in (
+        ({"import": 2.19, "load": 0.8, "build": 12.7, "first": 0.02}, "torch"),
+        ({"import": 2.19, "build": 12.7}, "cold start"),
+    ):
+        run = synthetic.run(cache="miss", cold_start=cold, libraries={"torch": "2.14.1"})
+        async with running(FakePort(dataclasses.replace(advised(), run=run)), size=(120, 60)) as screen:
+            line = next(line for line in screen.lines if "cache miss" in line)
+            assert row in line
+            assert any("build 12.7" in line for line in screen.lines)
+
+
 # -- sweeps
 
 

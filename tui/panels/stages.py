@@ -110,9 +110,12 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         if length(line) + len(text) <= width:
             line = (*line, (text, "dim"))
     rows.append(line)
-    if cold := _cold(scene):
+    cold, cache = _cold(scene), f"  cache {run.cache}" if run.cache else ""
+    if cold and length(cold) + len(cache) <= width:
+        cold, cache = (*cold, (cache, "dim")), ""
+    if cold:
         rows.append(cold)
-    rows.append(_facts(scene))
+    rows.append(_facts(scene, cache.strip()))
     return rows[:height]
 
 
@@ -125,11 +128,11 @@ def _cold(scene: Scene) -> Row:
         return (("cold start ", "dim"), (f"none: {note}", "text")) if note else EMPTY
     row: Row = (("cold start ", "dim"), (f"{number(sum(v for _, v in known))} s", "strong"), (": ", "dim"))
     text = "  ".join(f"{name} {number(value)}" for name, value in known if value >= 0.005)
-    return (*row, (text + (f"  cache {run.cache}" if run.cache else ""), "dim"))
+    return (*row, (text, "dim"))
 
 
-def _facts(scene: Scene) -> Row:
-    """Threads, placement and what was assumed about the model's sizes."""
+def _facts(scene: Scene, cache: str) -> Row:
+    """Threads, placement and what was assumed about the model's sizes; `cache` where the row above had no room for it."""
     run = shown_run(scene.view)
     assert run is not None
     out = []
@@ -144,6 +147,8 @@ def _facts(scene: Scene) -> Row:
         )
     if run.assumed:
         out.append("assumed " + " ".join(f"{name}={size}" for name, size in run.assumed.items()))
+    if cache:
+        out.append(cache)
     out += [f"{name} {version}" for name, version in list(run.libraries.items())[:1]]
     return ((" · ".join(out), "dim"),) if out else EMPTY
 
