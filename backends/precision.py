@@ -31,6 +31,9 @@ CALIBRATION = 32
 FIRST_SET = 1000
 """Seeded set from which calibration takes its inputs."""
 
+BY_CHANNEL_FROM = 13
+"""Opset from which on DequantizeLinear has an axis, which scales by channel need."""
+
 _INLINE_BYTES = 1_500_000_000
 """A protobuf message holds 2 GB: from here on weights go to a file beside it."""
 
@@ -120,6 +123,7 @@ def convert(
         over = "requests of --inputs" if given else f"{CALIBRATION} seeded requests"
         note += f", static QDQ, MinMax over {over}, activations uint8, weights int8 by channel"
         note += "" if _dot_products() else " in 7 bits"
+        note += f", opset {found.opset} raised to {BY_CHANNEL_FROM}" if found.opset < BY_CHANNEL_FROM else ""
     folder = configuration.options.cache_directory
     stem = Path(found.path).stem
     if folder is None:
@@ -210,11 +214,14 @@ def _quantise(found: graph.Graph, configuration: Configuration, calibration: Sig
 
     large = sum(os.path.getsize(file) for file in files(found)) > _INLINE_BYTES
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".fused-") as folder:
-        fused = os.path.join(folder, "fused.onnx")
+        source, fused = found.path, os.path.join(folder, "fused.onnx")
+        if found.opset < BY_CHANNEL_FROM:
+            source = os.path.join(folder, "raised.onnx")
+            _raise_opset(found, source)
         # Symbolic shape inference would need sympy; the graph's own shapes do.
         # Weights in a file of their own stay apart: what is written in between would look for that file beside itself.
-        apart = large or bool(found.external)
-        quant_pre_process(found.path, fused, skip_symbolic_shape=True, save_as_external_data=apart)
+        apart = large or (source == found.path and bool(found.external))
+        quant_pre_process(source, fused, skip_symbolic_shape=True, save_as_external_data=apart)
         quantize_static(
             fused, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=not _dot_products(),
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
@@ -226,6 +233,22 @@ def _quantise(found: graph.Graph, configuration: Configuration, calibration: Sig
             f"nothing in {Path(found.path).name} can be quantised: it has no operator with an 8-bit kernel",
             "use another --precision",
         )
+
+
+def _raise_opset(found: graph.Graph, target: str) -> None:
+    """The file with the operators of a later opset, its weights inside."""
+    import onnx
+    from onnx import version_converter
+
+    try:
+        onnx.save(version_converter.convert_version(onnx.load(found.path), BY_CHANNEL_FROM), target)
+    except Exception as error:  # of C++, and whatever an old operator makes it stumble over
+        raise MeasureError(
+            "convert-failed",
+            f"{Path(found.path).name} has opset {found.opset}, and onnx cannot raise it to {BY_CHANNEL_FROM}, which int8 needs",
+            f"export the model with opset {BY_CHANNEL_FROM} or later",
+            str(error),
+        ) from error
 
 
 def _calibration_sets(

@@ -152,6 +152,25 @@ def test_weights_beside_the_file_count_too(tmp_path: Path) -> None:
     assert precision.native(model.graph) == "int8"
 
 
+def test_files_of_an_older_opset_are_quantised_too(tmp_path: Path) -> None:
+    """Scales by channel came with opset 13; files are still exported in 11."""
+    source = onnx.load(zoo.images(tmp_path / "m.onnx", ("N", 3, 8, 8)))
+    source.opset_import[0].version = 11
+    onnx.save(
+        source, str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.bin", size_threshold=0
+    )
+    configuration = asked(str(tmp_path / "m.onnx"), tmp_path / "cache")
+    model, _ = opened(configuration)
+    assert precision.native(model.graph) == "int8"
+    assert (model.file.converted or "").endswith("opset 11 raised to 13")
+    assert checked(configuration)["within_band"] is True
+    source.graph.node[0].op_type = "Nonsense"
+    onnx.save(source, str(tmp_path / "n.onnx"))
+    with pytest.raises(MeasureError, match="onnx cannot raise it to 13, which int8 needs") as caught:
+        opened(asked(str(tmp_path / "n.onnx")))
+    assert caught.value.fix == "export the model with opset 13 or later"
+
+
 def test_what_cannot_be_converted_is_said(tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match=r"is in float64, and only files in float32") as caught:
         opened(asked(zoo.dense(tmp_path / "d.onnx", ("N", 6), onnx.TensorProto.DOUBLE)))
