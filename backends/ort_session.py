@@ -332,6 +332,13 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
             "infertop doctor says which library is missing",
             said,
         )
+    if file.converted and not _NO_MEMORY.search(said):
+        return MeasureError(
+            "convert-failed",
+            f"onnxruntime {ort.__version__} cannot load what {file.converted.partition(',')[0]} made of {file.name}",
+            "use --precision native, or a file that is in that precision already",
+            said,
+        )
     fix = "export the model again"
     if "ir version" in lower or "opset" in lower:
         fix = "upgrade onnxruntime, or export the model with a lower opset"

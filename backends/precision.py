@@ -17,6 +17,8 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import __version__
 from . import graph, models
 from .backend import Inputs, Loaded, Report, versions
@@ -182,7 +184,9 @@ def _halve(found: graph.Graph, path: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = convert_float_to_float16(onnx.load(found.path), keep_io_types=True)
+    source = onnx.load(found.path)
+    _spell_out(source.graph)
+    model = convert_float_to_float16(source, keep_io_types=True)
     large = model.ByteSize() > _INLINE_BYTES
     onnx.save(model, str(path), save_as_external_data=large, location=f"{path.name}.data" if large else None)
     made = graph.read(str(path))
@@ -192,6 +196,21 @@ def _halve(found: graph.Graph, path: Path) -> None:
             f"nothing in {Path(found.path).name} becomes float16: it has no numbers in float32",
             "use another --precision",
         )
+
+
+def _spell_out(part: Any) -> None:
+    """Numbers that constants hold as attributes become tensors, which alone the tool converts; in a GraphProto and those within."""
+    from onnx import helper, numpy_helper
+
+    for node in part.node:
+        for given in node.attribute:
+            for inner in (*given.graphs, *([given.g] if given.HasField("g") else ())):
+                _spell_out(inner)
+        (first, *_) = node.attribute or (None,)
+        if node.op_type == "Constant" and first is not None and first.name in ("value_float", "value_floats"):
+            numbers = first.f if first.name == "value_float" else list(first.floats)
+            tensor = numpy_helper.from_array(np.array(numbers, np.float32))
+            node.attribute[0].CopyFrom(helper.make_attribute("value", tensor))
 
 
 def _quantise(found: graph.Graph, configuration: Configuration, calibration: Signature, path: Path) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from infertop.backends import graph, precision
+from infertop.backends import graph, ort_session, precision
 from infertop.backends.configuration import Configuration, Options
 from infertop.backends.errors import MeasureError
 from infertop.backends.inputs import make_sets
 from infertop.backends.ort import OnnxRuntimeCpu
-from infertop.backends.ort_model import OrtModel
+from infertop.backends.ort_model import ModelFile, OrtModel
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.backends.test_agreement import checked
 
@@ -83,6 +84,42 @@ def test_halves_keep_the_types_of_inputs_and_outputs(tmp_path: Path) -> None:
     assert opened(asked(path, tmp_path / "cache", "fp16"))[0].file.cache == "hit"
     zoo.bert(tmp_path / "m.onnx", vocabulary=31)
     assert opened(asked(path, tmp_path / "cache", "fp16"))[0].file.cache == "miss"
+
+
+def test_constants_that_are_attributes_are_halved_with_the_rest(tmp_path: Path) -> None:
+    """As onnxscript writes them; left in float32 they would make a file that no runtime loads."""
+    inside = onnx.helper.make_graph(
+        [onnx.helper.make_node("Constant", [], ["one"], value_floats=[1.0]), zoo.node("Add", ["a", "one"], ["b"])],
+        "then", [], [zoo.value("b", zoo.FLOAT, "N", 4)],
+    )  # fmt: skip
+    other = onnx.helper.make_graph(
+        [zoo.node("Neg", ["a"], ["c"])], "else", [], [zoo.value("c", zoo.FLOAT, "N", 4)]
+    )
+    path = zoo.save(
+        tmp_path / "m.onnx",
+        [
+            onnx.helper.make_node("Constant", [], ["half"], value_float=0.5),
+            zoo.node("Mul", ["x", "half"], ["a"]),
+            zoo.node("ReduceMax", ["x"], ["most"], keepdims=0),
+            zoo.node("Greater", ["most", "half"], ["large"]),
+            onnx.helper.make_node("If", ["large"], ["y"], then_branch=inside, else_branch=other),
+        ],
+        [zoo.value("x", zoo.FLOAT, "N", 4)], [zoo.value("y", zoo.FLOAT, "N", 4)],
+    )  # fmt: skip
+    model, _ = opened(asked(path, None, "fp16"))
+    session = onnxruntime.InferenceSession(model.file.path, providers=["CPUExecutionProvider"])
+    given = np.full((1, 4), 2, np.float32)
+    np.testing.assert_allclose(session.run(None, {"x": given})[0], given / 2 + 1)
+
+
+def test_what_the_tool_made_and_no_runtime_loads_is_the_tool_s_fault(tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"\x08\x08")
+    file = ModelFile(
+        str(tmp_path / "broken.onnx"), "m.onnx", converted="onnxruntime.transformers.float16 1.31.1"
+    )
+    with pytest.raises(MeasureError, match=r"made of m.onnx") as caught:
+        ort_session.create(onnxruntime, file, onnxruntime.SessionOptions(), ["CPUExecutionProvider"])
+    assert caught.value.kind == "convert-failed"
 
 
 def test_a_file_in_halves_already_is_left_alone(tmp_path: Path) -> None:
