@@ -11,6 +11,7 @@ from .configuration import Configuration
 from .errors import MeasureError
 from .registry import nearest
 from .torch_eager import TorchEager
+from .torch_precision import own_types
 from .torch_watch import Ticker, Watch
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -108,6 +109,9 @@ class TorchCompile(TorchEager):
         fault = cuda_words.explain(str(error), self.name)
         if fault is not None:
             return fault
+        configuration = self._configuration
+        if configuration is not None and (refused := own_types(error, configuration.precision)) is not None:
+            return refused
         if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return MeasureError(

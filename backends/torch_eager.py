@@ -17,7 +17,7 @@ from .staged import Staged, refuse_path
 from .torch_gpu import no_cuda
 from .torch_module import Built
 from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
-from .torch_precision import cast, cast_module, refuse_cast
+from .torch_precision import cast, cast_module, own_types, refuse_cast
 from .torch_tf32 import Tf32
 
 DISTRIBUTIONS = ("torch", "torchvision", "transformers", "safetensors", "numpy")
@@ -347,7 +347,9 @@ class TorchEager(AheadOfTime):
         return self._tf32
 
     def _explain(self, error: Exception) -> MeasureError:
-        known = self._known
+        known, configuration = self._known, self._configuration
+        if configuration is not None and (refused := own_types(error, configuration.precision)) is not None:
+            return refused
         inputs, assumed = (known.inputs, known.assumed) if known is not None else ([], {})
         return torch_module.explain(self._torch, error, inputs, assumed, self.name)
 

@@ -19,6 +19,11 @@ _FEW_BITS = re.compile(r"\.(q?u?int[1-8]|quint4x2|quint2x4|float[48]_\w+|bits\w+
 _QUANTISED = re.compile(r"torchao\.|torch\.(ao\.)?nn\.(intrinsic\.)?quantized")
 """Where the classes of modules and of parameters come from that are quantised."""
 
+_TWO_TYPES = re.compile(
+    r"must have the same dtype|should be the same|expected scalar type|same data type", re.IGNORECASE
+)
+"""How torch's operators say that they were given two types."""
+
 
 def native(module: Any) -> str:
     """The precision in which a module was made; `int8` where anything in it is quantised, by torch itself or by torchao."""
@@ -60,6 +65,20 @@ def refuse_cast(program: Any, native: str, precision: str) -> None:
             f"an exported program cannot be cast, so it cannot be measured as {precision}",
             "use --precision native, or export the model in that precision",
         )
+
+
+def own_types(error: Exception, precision: str) -> MeasureError | None:
+    """Of a model that was cast and whose own code makes other types, so that an operator was given two; None for any other error."""
+    said = str(error).strip()
+    line = next((line.strip() for line in said.splitlines() if _TWO_TYPES.search(line)), None)
+    if line is None or precision not in CASTS:
+        return None
+    return MeasureError(
+        "unsupported",
+        f"the model's own code sets types, so that it cannot be cast to {precision}: {line[:200]}",
+        "use --precision native",
+        said,
+    )
 
 
 def _floating(dtype: str) -> bool:

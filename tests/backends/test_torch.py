@@ -60,6 +60,13 @@ def normalises(): return Normalises(), {"x": torch.ones(2, 8)}
 class Clips(nn.Module):
     def forward(self, x): return torch.relu_(x)
 def clips(): return Clips(), {"x": torch.ones(2, 8)}
+class Mixes(nn.Module):
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second.half()
+    def forward(self, x): return self.second(self.first(x).half())
+def mixes(): return Mixes(nn.Linear(8, 8), nn.Linear(8, 2)), torch.ones(2, 8)
+def mixes_images(): return Mixes(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)), torch.ones(2, 3, 4, 4)
 class Counting(Gate):
     calls = 0
     def forward(self, x):
@@ -217,6 +224,21 @@ def test_precisions_cast_module_and_inputs(folder: Path) -> None:
     error = refused(asked("smallcnn", precision="tf32"))
     assert error.kind == "unsupported"
     assert "fp16" in error.fix
+
+
+def test_a_model_whose_own_code_sets_types_is_not_cast(folder: Path) -> None:
+    for model, precision in (("mixes", "fp32"), ("mixes", "bf16"), ("mixes_images", "fp32")):
+        error = refused(asked(f"factories:{model}", folder, precision=precision))
+        assert (error.kind, error.fix) == ("unsupported", "use --precision native")
+        assert f"cannot be cast to {precision}" in error.message
+        assert np.isfinite(request(asked(f"factories:{model}", folder))[1][0]).all()
+
+
+def test_a_model_whose_own_code_sets_types_is_not_cast_under_torch_compile_either(folder: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("inductor needs a C++ compiler on the CPU")
+    error = refused(asked("factories:mixes", folder, precision="fp32"), TorchCompile())
+    assert (error.kind, error.fix) == ("unsupported", "use --precision native")
 
 
 def test_what_is_copied_out_is_counted_in_the_module_s_own_type(folder: Path) -> None:
