@@ -16,7 +16,7 @@ from .registry import nearest
 from .staged import Staged, refuse_path
 from .torch_gpu import no_cuda
 from .torch_module import Built
-from .torch_paths import CUDA_STEPS, CudaSteps, HostPath, placed
+from .torch_paths import CUDA_STEPS, CudaSteps, FirstSet, HostPath, placed
 from .torch_precision import cast, cast_module, own_types, refuse_cast
 from .torch_tf32 import Tf32
 
@@ -49,9 +49,7 @@ class TorchEager(AheadOfTime):
         self._torch: Any = None
         self._plain: Any = None  # the module itself, where another function calls it
         self._given: list[Any] = []  # the first input set, in host memory
-        # That set where requests read it, and as it was; empty where each has a copy anyway, and once the first request has shown it.
-        self._read: list[Any] = []
-        self._before: list[Any] = []
+        self._first: FirstSet | None = None  # where requests share their input, until `settle`
         self._key: object = None
         self._built: Built | None = None
         self._module: Any = None
@@ -130,7 +128,7 @@ class TorchEager(AheadOfTime):
         if device == "cpu":
             path = HostPath(self._module, call, given)
             self._staged, self._holders = [path], [path]
-            self._read, self._before = given[0], [tensor.clone() for tensor in given[0]]
+            self._first = FirstSet(given[0], [tensor.clone() for tensor in given[0]])
             return
         self._device = self._device or cuda.Device(cuda.load(), cuda.index_of(device))
         self._device.free()
@@ -140,7 +138,7 @@ class TorchEager(AheadOfTime):
         try:
             where = placed(given, self._configuration.data_path, device)
             if self._configuration.data_path == "device":
-                self._read, self._before = list(where[0]), given[0]
+                self._first = FirstSet(where[0], given[0])
             for on in self._lanes(load, device):
                 holder = steps(torch, self._module, call, where, device)
                 self._holders.append(holder)
@@ -175,26 +173,14 @@ class TorchEager(AheadOfTime):
         self._staged[slot].complete(times)
 
     def settle(self) -> None:
-        """A module that wrote into its input is given copies from now on.
-
-        Other requests would get what those before have made of their input, which no client sends.
-        """
-        read, before, torch = self._read, self._before, self._torch
-        self._read, self._before = [], []
-        if all(torch_module.equal(was, now.cpu()) for was, now in zip(before, read, strict=True)):
-            return
-        holder = self._holders[0]
-        holder.result = [
-            leaf.clone() for leaf in torch_module.leaves(torch, holder.result)
-        ]  # it may be the input itself
-        for now, was in zip(read, before, strict=True):
-            now.copy_(was)
-        for one in self._holders:
-            one.fresh = True
+        """A module that wrote into its input is given copies from now on."""
+        first, self._first = self._first, None
         assert self._known is not None
         assert self._configuration is not None
+        if first is None or not first.protect(self._torch, self._holders):
+            return
         if self._configuration.device != "cpu":
-            torch.cuda.synchronize(self._configuration.device)
+            self._torch.cuda.synchronize(self._configuration.device)
         self._known.runtime.setdefault("notes", []).append(
             "the model writes into its input: each request is given a copy, which is part of its time"
         )
@@ -364,4 +350,4 @@ class TorchEager(AheadOfTime):
             cuda_.set_stream(cuda_.default_stream(self._configuration.device))
         self._streams = {}
         self._staged, self._holders, self._given = [], [], []
-        self._read, self._before = [], []
+        self._first = None

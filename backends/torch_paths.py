@@ -9,7 +9,7 @@ from typing import Any
 from .backend import StageTimes
 from .staged import DATA_PATHS
 from .torch_files import Call
-from .torch_module import leaves
+from .torch_module import equal, leaves
 
 
 class HostPath:
@@ -138,6 +138,29 @@ class ResidentSteps(CudaSteps):
 
     def copy_out(self) -> None:
         self.result = self._computed
+
+
+class FirstSet:
+    """The first request's input where requests read it, and as it was before."""
+
+    def __init__(self, read: Sequence[Any], before: Sequence[Any]) -> None:
+        self._read, self._before = read, before
+
+    def protect(self, torch: Any, holders: Sequence[HostPath | CudaSteps]) -> bool:
+        """Whether the module has written into it; it is then as it was again, and every request is given a copy.
+
+        Others would get what those before have made of their input, which no client sends. The first of `holders` has made the request.
+        """
+        if all(equal(was, now.cpu()) for was, now in zip(self._before, self._read, strict=True)):
+            return False
+        holders[0].result = [
+            leaf.clone() for leaf in leaves(torch, holders[0].result)
+        ]  # it may be the input itself
+        for now, was in zip(self._read, self._before, strict=True):
+            now.copy_(was)
+        for holder in holders:
+            holder.fresh = True
+        return True
 
 
 def placed(sets: Sequence[Sequence[Any]], path: str, device: str) -> Sequence[Sequence[Any]]:
