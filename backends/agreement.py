@@ -22,6 +22,7 @@ class Band:
 
 
 BANDS = {
+    "fp64": Band(1e-4, 0.9999),  # beside a reference in float32
     "fp32": Band(1e-4, 0.9999),
     "tf32": Band(5e-3, 0.999),
     "fp16": Band(1e-2, 0.999),

@@ -60,7 +60,10 @@ def native(found: graph.Graph) -> str:
     if any(_QUANTISED.search(name) for name in found.operators):
         return "int8"
     types = found.float_types | {item.dtype for item in found.inputs}
-    return "bf16" if "bfloat16" in types else "fp16" if "float16" in types else "fp32"
+    for dtype, name in (("bfloat16", "bf16"), ("float16", "fp16"), ("float32", "fp32"), ("float64", "fp64")):
+        if dtype in types:
+            return name
+    return "fp32"
 
 
 def refuse_other_types(found: graph.Graph, name: str, precision: str) -> None:

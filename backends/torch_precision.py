@@ -32,7 +32,10 @@ def native(module: Any) -> str:
         _QUANTISED.match(type(part).__module__) for part in (*module.modules(), *module.parameters())
     ):
         return "int8"
-    return "bf16" if "torch.bfloat16" in types else "fp16" if "torch.float16" in types else "fp32"
+    for dtype, name in (("bfloat16", "bf16"), ("float16", "fp16"), ("float32", "fp32"), ("float64", "fp64")):
+        if f"torch.{dtype}" in types:
+            return name
+    return "fp32"
 
 
 def cast(inputs: Sequence[Input], precision: str) -> list[Input]:

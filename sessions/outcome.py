@@ -95,6 +95,8 @@ def measured(runner: Runner, around: Surroundings, verdicts: Sequence[dict[str, 
     result["cold_start_s"] = {name: (facts.cold_start or {}).get(name) for name in result["cold_start_s"]}
     result["options"], result["threads"] = options_of(runner.task.configuration), facts.loaded.get("threads")
     result["cache"] = facts.loaded.get("cache")
+    if facts.configuration.precision == "native":
+        result["native"] = facts.loaded.get("native")
     result["placement"] = facts.loaded.get("placement")
     result["agreement"] = facts.loaded.get("agreement")
     result["control"] = facts.loaded.get("control")

@@ -57,6 +57,8 @@ def stages(result: Result) -> str:
 def lines(result: Result) -> list[str]:
     """All of a result's."""
     found = [stages(result), runtime_words.control(result.get("control")), *explained(result)]
+    if result.get("native") not in (None, "fp32"):
+        found.append(f"native is {result['native']} here")
     chosen = runtime_words.settings(result)
     if chosen:
         found.append(f"set: {', '.join(chosen)}")

@@ -86,6 +86,7 @@ def blank_result(
         "instrumented": None,
         "cold_start_s": dict.fromkeys(COLD_START),
         "cache": None,
+        "native": None,
         "agreement": None,
         "telemetry": {},
         "telemetry_level": None,

@@ -9,16 +9,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 from infertop.backends.errors import MeasureError
 from infertop.backends.probes import Availability
-from infertop.sessions import gates, headless, pareto
+from infertop.sessions import gates, headless, pareto, result_lines
 from infertop.sessions.headless import Measured
 from infertop.sessions.prober import probe
 from infertop.sessions.records import Event, Run, Tick
 from infertop.sessions.results import Result
 from infertop.sessions.session import Session
 from infertop.telemetry.histogram import Histogram
+from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.sessions import kit
 
 NO_CUDNN = (
@@ -74,6 +76,19 @@ def test_the_result_agrees_with_itself_and_with_the_log(tmp_path: Path) -> None:
     assert phases == ["start", "import", "load", "build", "warmup", "measure", "end"]
     done = sum(r.done for r in log if isinstance(r, Tick))
     assert done == result["requests"] + result["warmup"]["requests"]
+
+
+def test_what_native_was_is_in_the_result(tmp_path: Path) -> None:
+    """A file in halves and one in float32 are not the same measurement under one word."""
+    found = []
+    for kind, precision in ((onnx.TensorProto.FLOAT16, "native"), (zoo.FLOAT, "native"), (zoo.FLOAT, "fp32")):
+        asked = kit.task("onnxruntime-cpu", requests=50)
+        model = zoo.dense(tmp_path / f"{kind}.onnx", ("N", 6), kind)
+        task = replace(asked, configuration=replace(asked.configuration, model=model, precision=precision))
+        (result,) = kit.run(tmp_path, [task])[0].results
+        assert result["status"] == "ok"
+        found.append((result["native"], "native is fp16 here" in result_lines.lines(result)))
+    assert found == [("fp16", True), ("fp32", False), (None, False)]
 
 
 def test_a_duration_ends_the_run_by_itself(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ FIELDS = {
     "requests", "samples",
     "duration_s", "throughput", "throughput_ci95", "tokens_per_s", "latency_ms", "latency_ci95_ms", "ci_method", "latency_hdr",
     "response_ms", "response_ci95_ms", "response_hdr", "open_loop", "slo", "stages_ms", "stage_n", "gap", "instrumented",
-    "cold_start_s", "cache", "agreement", "telemetry", "telemetry_level", "energy_j_per_sample", "energy", "quiet", "clock_reasons",
+    "cold_start_s", "cache", "native", "agreement", "telemetry", "telemetry_level", "energy_j_per_sample", "energy", "quiet", "clock_reasons",
     "numa", "verdicts", "proof", "stability", "stability_reasons", "warmup", "dropped", "placement", "runtime", "control", "repeats",
     "complete", "asked", "libraries", "measured_by",
 }  # fmt: skip
