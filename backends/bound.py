@@ -23,8 +23,9 @@ class BoundSteps:
     `run()` hides its copies; done explicitly they can be timed, and the outputs are the same. `kind` is the device as
     onnxruntime calls it. `first` is the first slot's, where there are several: inputs that no request changes are shared with it.
     `replays` are run options for each input set in turn, where the session records a CUDA graph for each: a graph has the
-    addresses that it was recorded with, so that requests with other buffers need another one. `waits`: `run_options` leave
-    onnxruntime's own synchronisation on; believed where the stream is idle after each run in which buffers are tried.
+    addresses that it was recorded with, so that requests with other buffers need another one. `at_once` is given where `run_options`
+    leave onnxruntime's own synchronisation on, and are the same without: that it waits is believed where the stream is idle after each
+    run in which buffers are tried.
     """
 
     def __init__(
@@ -40,11 +41,12 @@ class BoundSteps:
         kind: str = "cuda",
         first: BoundSteps | None = None,
         replays: Sequence[Any] = (),
-        waits: bool = False,
+        at_once: Any = None,
     ) -> None:
         self._session, self._run_options, self._device, self._lanes = session, run_options, device, lanes
         self._inputs, self._names, self._kind = inputs, outputs, kind
-        self.copies, self.waits = path != "device", waits and not replays
+        self._at_once = at_once
+        self.copies, self.waits = path != "device", at_once is not None and not replays
         self._pinned = path.startswith("pinned")
         arrays = [[given[item.name] for item in inputs] for given in sets]
         self._sets = arrays
@@ -89,11 +91,17 @@ class BoundSteps:
             self._copy_set(index, self._targets[0])
 
     def compute(self, index: int) -> None:
-        place = 0 if self.copies else index
-        binding = self._bindings[place]
+        self._compute(index, self._options[0 if self.copies else index])
+
+    def begin(self, index: int) -> None:
+        """As `compute`, without the wait in it: how long issuing takes is to be timed."""
+        self._compute(index, self._at_once)
+
+    def _compute(self, index: int, options: Any) -> None:
+        binding = self._bindings[0 if self.copies else index]
         if not self._fixed:
             self._let_allocate(binding)
-        self._session.run_with_iobinding(binding, self._options[place])
+        self._session.run_with_iobinding(binding, options)
         if not self._fixed:
             self._results = self._allocated(binding)
 

@@ -123,25 +123,25 @@ class OnnxRuntimeCuda(AheadOfTime):
             self._feeds = ort_session.feeds(self._ort, self._known, sets, values)
             return
         self._sets = sets
-        options = self._ort.RunOptions()
+        options, at_once = self._ort.RunOptions(), self._ort.RunOptions()
+        # The worker synchronises the stream itself, so that the copy out, or another request, can follow at once.
+        at_once.add_run_config_entry("disable_synchronize_execution_providers", "1")
         # Where nothing follows a request's computation, onnxruntime's own synchronisation is 3 % sooner (ResNet18, batch 32, H100).
         waits = self._path == "device" and self._load.slots == 1 and not self._load.overlaps
-        if not waits:
-            # The worker synchronises the stream itself, so that the copy out, or another request, can follow at once.
-            options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         # Nothing is recorded: not where there are no graphs, and not while buffers are tried before they are settled. Said, since
         # onnxruntime 1.31's `run_with_iobinding` looks it up, and where it is not set that is an exception of C++: 50 to 100 µs
         # a request on an H100's host, 4 % of ResNet18 at batch 32.
-        options.add_run_config_entry(GRAPH_ID, "-1")
+        for one in (options, at_once):
+            one.add_run_config_entry(GRAPH_ID, "-1")
         on_slots = lanes(self._load, self._lane_streams())
         self._ahead = preparer(self._load, self._path)
         try:
             for number, on in enumerate(on_slots):
                 session = self._sessions[0 if self._load.overlaps else number]
                 steps = BoundSteps(
-                    session, options, self._device, on, self._known.inputs, self._known.outputs, sets, self._path,
+                    session, options if waits else at_once, self._device, on, self._known.inputs, self._known.outputs, sets, self._path,
                     first=self._steps[0] if self._steps else None, replays=self._replays(len(sets), number),
-                    waits=waits,
+                    at_once=at_once if waits else None,
                 )  # fmt: skip
                 self._steps.append(steps)
                 self._staged.append(staged(steps, self._device, on, ahead=self._ahead))

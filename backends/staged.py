@@ -38,7 +38,8 @@ class Steps(Protocol):
     """What a runtime does for a request with input set `index` on one data path."""
 
     copies: bool  # False where input and output stay on the GPU
-    waits: bool  # `compute` returns only when the GPU is done, so that nothing is left to wait for
+    # `compute` returns only when the GPU is done, so that nothing is left to wait for; there is then also `begin`, which does not wait.
+    waits: bool
 
     def prepare(self, index: int) -> None:
         """Bring the input to where the copy starts: the copy into a pinned buffer."""
@@ -79,8 +80,9 @@ class Staged:
         times.heard = clock()
         steps.copy_in(index)
         self._copied.record(stream)
+        begin = getattr(steps, "begin", None) if steps.waits else None
         start = clock()
-        steps.compute(index)
+        (begin or steps.compute)(index)
         times.enqueue = clock() - start
         self._computed.record(stream)
         steps.copy_out()
