@@ -339,7 +339,11 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
             "use --precision native, or a file that is in that precision already",
             said,
         )
-    fix = "export the model again"
+    fix = (
+        "measure it with --backend torch-eager, or in another --precision"
+        if file.exported
+        else "export the model again"
+    )
     if "ir version" in lower or "opset" in lower:
         fix = "upgrade onnxruntime, or export the model with a lower opset"
     elif "not_implemented" in lower or "not implemented" in lower or "is not a registered" in lower:
@@ -348,6 +352,5 @@ def _refused(ort: Any, file: ModelFile, error: Exception) -> MeasureError:
         return MeasureError(
             "out-of-memory", f"{file.name} does not fit in memory", "free some, or use a smaller model", said
         )
-    return MeasureError(
-        "model-unreadable", f"onnxruntime {ort.__version__} cannot load {file.name}", fix, said
-    )
+    what = f"what torch exported of {file.name}" if file.exported else file.name
+    return MeasureError("model-unreadable", f"onnxruntime {ort.__version__} cannot load {what}", fix, said)

@@ -33,6 +33,13 @@ class Branches(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
 
+class Mixes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2).half()
+    def forward(self, x): return self.second(self.first(x).half())
+
+def mixes(): return Mixes(), torch.ones(2, 4)
 def net(): return Net(), {"scale": torch.rand(2), "ids": torch.ones(2, 5, dtype=torch.long)}
 def branches(): return Branches(), torch.ones(2, 3)
 """
@@ -117,3 +124,9 @@ def test_a_model_that_cannot_be_exported_says_so(folder: Path) -> None:
     assert caught.value.kind == "export-failed"
     assert "torch-eager" in caught.value.fix
     assert "\x1b" not in caught.value.message + caught.value.detail
+
+
+def test_an_export_that_the_runtime_does_not_load_is_not_a_file_of_the_person_s(folder: Path) -> None:
+    with pytest.raises(MeasureError, match="cannot load what torch exported of exported:mixes") as caught:
+        request(OnnxRuntimeCpu(), "exported:mixes", folder, precision="fp32")
+    assert caught.value.fix == "measure it with --backend torch-eager, or in another --precision"
