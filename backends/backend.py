@@ -111,8 +111,8 @@ class Backend(Protocol):
     A backend may also have `settle()`: what it has to see to after the first request, which takes set 0 in slot 0, and before the next;
     `runtime() -> dict`: what the runtime turned out to do (recompilations, CUDA graphs), asked for
     after the first requests and again after the run; `fallback(over) -> Fallback | None`: what only requests show to run
-    otherwise than asked, asked for at the same times (`over`: after the run); `cached() -> str | None`: `Loaded.cache`, where only the
-    first requests tell; `controllable() -> bool` with `control() -> dict`:
+    otherwise than asked, asked for at the same times and after the warm-up (`over`: after the run);
+    `cached() -> str | None`: `Loaded.cache`, where only the first requests tell; `controllable() -> bool` with `control() -> dict`:
     whether there is a plain call that does the same, and that call timed beside its own requests, before the run, where that is
     asked for; and, on a GPU, `bytes_out(slot) -> int`: what the slot's last request copied out, where `outputs` are of other types
     than that (bfloat16 is widened), `work(cache) -> cost.Work | None`: what a request asks of it, and `reached(pipes) -> dict`: the

@@ -16,9 +16,11 @@
 | `phase` | `phase`, `t` (monotonic ns) |
 | `loaded` | a `Loaded`, `cold_start` (seconds; null for what did not happen), `agreement` and `control` (null where not asked for); |
 | | on a GPU also `link`, `bytes_in`, `bytes_out`, `gpu` (`uuid` as NVML writes it, and `slice`, the MIG slice's or null) |
-| `started`, `measuring`, `window` | `run`, `t` |
+| `started`, `window` | `run`, `t` |
+| `measuring` | `run`, `t`, `fallback`: what the warm-up showed to run otherwise than asked, or null |
 | `windowed` | `run`, `t` of the last completion; the window's requests are in the ring |
-| `stopped` | `run`, `t` of the last completion, `reason` (`duration`, `requests`, `stop`), `unserved`: arrivals given up, `runtime`: news of it |
+| `stopped` | `run`, `t` of the last completion, `reason` (`duration`, `requests`, `stop`), `unserved`: arrivals given up, |
+| | `runtime`: news of it, `fallback` as above |
 | `parked` | |
 | `error` | `kind`, `message`, `fix`, `detail`; `alive`: whether the worker can take another `load` |
 """

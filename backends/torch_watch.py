@@ -84,8 +84,7 @@ class Watch:
             )
         if found["gave_up"]:
             return Fallback(
-                "torch.compile gave up a function that had to be compiled again too often: requests for which it is not compiled call its"
-                " operators one by one, as under torch-eager",
+                "torch.compile gave up a function after too many recompilations: it runs operator by operator, as under torch-eager",
                 "take away what makes it compile again, as a number that changes with each call, or measure it with --backend torch-eager",
                 "; ".join((*self._limits, *found["recompile_reasons"])),
             )

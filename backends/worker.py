@@ -253,8 +253,9 @@ class Worker:
 
     def _order(self, loop: Loop, order: protocol.Message) -> None:
         if order["do"] == "measure":
+            late = self._fallback(over=False)
             begun = loop.measure(order["duration"], order["requests"], order.get("rate"))
-            self.say("measuring", run=order["run"], t=begun)
+            self.say("measuring", run=order["run"], t=begun, fallback=late)
         elif isinstance(loop, OpenLoop):
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
 

@@ -160,15 +160,14 @@ class Runner:
                 note = f"at {units.rate(rate)} requests/s{again}"
             self.measurement.begin(message["t"], rate)
             self._enter("measure", cold_start=self.facts.cold_start, note=note)
+            self._late(message.get("fallback"))
         elif say == "started" and self.trials is not None:
             self._measure(self.trials.search.found)  # again, at a lower rate
         elif say in ("window", "windowed") and self.trials is not None:
             self.trials.said(message["t"])
         elif say == "stopped":
             self._tell(message.get("runtime") or {})
-            if message.get("fallback") and self.facts.fallback is None:
-                self._fell_back(message["fallback"])
-                self._enter(self.phase, fallback=message["fallback"]["message"])
+            self._late(message.get("fallback"))
             self.reason, self.reusable = message["reason"], True
             self.unserved = message["unserved"]
             self._take_last()
@@ -279,6 +278,12 @@ class Runner:
             return said
         message = "; ".join(filter(None, (instead.reason, (said or {}).get("message"))))
         return {"message": message, "fix": instead.fix, "detail": instead.detail}
+
+    def _late(self, fallback: dict[str, str] | None) -> None:
+        """What only requests have shown, if nothing was said of it before."""
+        if fallback is not None and self.facts.fallback is None:
+            self._fell_back(fallback)
+            self._enter(self.phase, fallback=fallback["message"])
 
     def _fell_back(self, fallback: dict[str, str]) -> None:
         self.facts.fallback = fallback

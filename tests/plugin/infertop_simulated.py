@@ -3,7 +3,7 @@
 Options: `latency_us` (default 200), `sleep_us` (instead: sleeps, and uses no CPU), `fault` (`segv`, `kill`, `abort`, `exit`, `hang`,
 `raise`, `print`, `system-exit`, `cycles`), `when` (`import`, `load`, `build` or `run:N`), `words` (what it prints first), `bound` (the
 largest batch), `stall_ms` and `stall_at` (the request, from 1, that takes so long), `says` (what `raise` says), `falls_back` (`load`,
-`first` or `over`: when it turns out to run otherwise than asked), `unproven` (what it cannot prove).
+`first`, `warm` or `over`: when it turns out to run otherwise than asked), `unproven` (what it cannot prove).
 
 `simulated-async` holds requests in flight: a device with an engine for copies in, one for compute and one for copies out, each of which takes
 `in_us`, `compute_us` and `out_us` for a request, first come first served. It fails where it is not reaped oldest first.
@@ -55,7 +55,8 @@ class Simulated:
         return {"notes": ["it is simulated"] + ["it tired"] * (self.requests > 100)}
 
     def fallback(self, over):  # type: ignore[no-untyped-def]
-        return OTHERWISE if self.options.get("falls_back") == ("over" if over else "first") else None
+        moment = "over" if over else "warm" if self.requests > 10 else "first"
+        return OTHERWISE if self.options.get("falls_back") == moment else None
 
     def bind(self, sets, slots):  # type: ignore[no-untyped-def]
         self.sets = sets

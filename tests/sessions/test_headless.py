@@ -170,7 +170,7 @@ def test_a_runtime_that_aborts_for_want_of_a_library_is_said_by_its_last_words(
     assert (other["status"], other["error"]["kind"]) == ("failed", "worker-killed")
 
 
-@pytest.mark.parametrize("moment", ["load", "first", "over"])
+@pytest.mark.parametrize("moment", ["load", "first", "warm", "over"])
 def test_what_runs_otherwise_than_asked_is_a_fallback_whenever_it_shows(moment: str, tmp_path: Path) -> None:
     measured, _ = kit.run(tmp_path, [kit.task(falls_back=moment)])
     (result,) = measured.results
