@@ -110,12 +110,16 @@ def body(scene: Scene, width: int, height: int) -> list[Row]:
         if length(line) + len(text) <= width:
             line = (*line, (text, "dim"))
     rows.append(line)
-    cold, cache = _cold(scene), f"  cache {run.cache}" if run.cache else ""
-    if cold and length(cold) + len(cache) <= width:
-        cold, cache = (*cold, (cache, "dim")), ""
+    cold, facts = _cold(scene), _facts(scene)
+    # Where it was kept loaded, nothing came from a cache.
+    cache = f"cache {run.cache}" if run.cache and run.cold_start else ""
+    if cache and length(cold) + len(cache) + 2 <= width:
+        cold = (*cold, (f"  {cache}", "dim"))
+    elif cache and length(facts) + len(cache) + 3 <= width:
+        facts = (*facts, (f" · {cache}", "dim"))
     if cold:
         rows.append(cold)
-    rows.append(_facts(scene, cache.strip()))
+    rows.append(facts)
     return rows[:height]
 
 
@@ -131,8 +135,8 @@ def _cold(scene: Scene) -> Row:
     return (*row, (text, "dim"))
 
 
-def _facts(scene: Scene, cache: str) -> Row:
-    """Threads, placement and what was assumed about the model's sizes; `cache` where the row above had no room for it."""
+def _facts(scene: Scene) -> Row:
+    """Threads, placement and what was assumed about the model's sizes."""
     run = shown_run(scene.view)
     assert run is not None
     out = []
@@ -147,8 +151,6 @@ def _facts(scene: Scene, cache: str) -> Row:
         )
     if run.assumed:
         out.append("assumed " + " ".join(f"{name}={size}" for name, size in run.assumed.items()))
-    if cache:
-        out.append(cache)
     out += [f"{name} {version}" for name, version in list(run.libraries.items())[:1]]
     return ((" · ".join(out), "dim"),) if out else EMPTY
 
