@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..backends.load import INSTRUMENTED_GAP_NS
 from ..backends.ring import INSTRUMENTED
 from ..telemetry.histogram import Counts, Histogram
 from ..telemetry.warmup import WarmUp, WarmUpEnd
@@ -33,7 +34,11 @@ class TickNumbers:
 
 
 class Measurement:
-    """Warm-up first; from `begin` on, requests that start at `t0` or later count. All times are monotonic ns."""
+    """Warm-up first; from `begin` on, requests that start at `t0` or later count. All times are monotonic ns.
+
+    Where several are in flight, those of the warm-up are complete before the first that counts: the time that those take which count
+    begins there, or each run would lack the n − 1 that were in flight at `t0` and have their time.
+    """
 
     def __init__(self, warmup: str) -> None:
         self.warmup = WarmUp(warmup)
@@ -50,18 +55,22 @@ class Measurement:
         self.backlog: Backlog | None = None  # of the measured requests of an open loop
         self.response_seconds: list[Counts] = []
         self._warm_instrumented = 0
+        self._warm_last = 0  # completion of the newest request of the warm-up
         self._second: dict[str, Histogram] = {}
-        self._block = (0, 0)  # requests and ns at the end of the last block
+        self._block = (0, 0)  # requests and ns at the end of the last block; before the first 0
 
     def begin(self, t0: int, rate: float | None = None) -> None:
-        """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up.
+        """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up, in an open loop
+        at least what it must be at its rate, since `open:auto` warms up faster than that.
 
         `rate` is an open loop's, requests/s.
         """
         self.t0 = t0
         self.backlog = None if rate is None else Backlog(rate)
-        self._block = (0, t0)
-        self.apart = self._warm_instrumented <= APART_BELOW * max(self.warm_requests, 1)
+        share = self._warm_instrumented / max(self.warm_requests, 1)
+        if rate is not None:
+            share = max(share, -math.expm1(-1e9 / rate / INSTRUMENTED_GAP_NS))
+        self.apart = share <= APART_BELOW
 
     def add(self, records: np.ndarray) -> TickNumbers:
         """Take what the ring gave, shape (n,) of dtype RECORD, oldest first."""
@@ -85,6 +94,7 @@ class Measurement:
         if not len(start):
             return
         self.warm_requests += len(start)
+        self._warm_last = int(start[-1] + service[-1])
         self._warm_instrumented += int(np.count_nonzero(flags & INSTRUMENTED))
         self.warmup.add(start + service, service)
         self._interval("warmup").record(service)
@@ -141,7 +151,8 @@ class Measurement:
             self.seconds.append(second["service"].compact())
             if "response" in second:
                 self.response_seconds.append(second["response"].compact())
-            self.blocks.append((self.requests - self._block[0], (self.last - self._block[1]) / 1e9))
+            requests, since = self._block[0], max(self._block[1], self._begun)
+            self.blocks.append((self.requests - requests, (self.last - since) / 1e9))
             self._block = (self.requests, self.last)
         return {name: histogram.encode() for name, histogram in second.items() if histogram.n} or None
 
@@ -160,9 +171,14 @@ class Measurement:
         return self._totals.get("response") or Histogram()
 
     @property
+    def _begun(self) -> int:
+        """The end of the warm-up, and of the last of its requests."""
+        return max(self.t0 or 0, self._warm_last)
+
+    @property
     def measured_s(self) -> float:
         """End of warm-up to last completion, s."""
-        return (self.last - self.t0) / 1e9 if self.last is not None and self.t0 is not None else 0.0
+        return 0.0 if self.last is None else (self.last - self._begun) / 1e9
 
     def stage_means(self) -> dict[str, dict[str, float] | None] | None:
         """Mean and median of each stage, ms; null for a stage that the backend does not have."""
