@@ -55,6 +55,10 @@ def slo(found: Mapping[str, Any]) -> str:
     between = [f"it fails from {units.rate(found['high'])}/s on"] if found["high"] else []
     refuted = [units.rate(run["rate"]) for run in runs if run["rate"] != found["rate"]]
     between += [f"runs at {', '.join(refuted)}/s did not keep it"] if refuted else []
+    if rates := [value for value in found.get("rates") or () if value is not None]:
+        between.append(
+            f"the lowest of {len(rates)} repeats, {units.rate(min(rates))} to {units.rate(max(rates))}/s"
+        )
     if found["holds"]:
         low, high = found["p99_ci95_ms"]
         interval = f"[{units.milliseconds(low)}, {units.milliseconds(high)}]"
@@ -76,5 +80,5 @@ def as_row(result: Mapping[str, Any]) -> dict[str, object]:
         row[f"response_{name}_low_ms"], row[f"response_{name}_high_ms"] = interval or (None, None)
     row |= {name: loop[name] for name in ("backlog", "unserved", "unbounded")}
     if result.get("slo"):
-        row |= {f"slo_{name}": result["slo"][name] for name in ("limit_ms", "rate", "low", "high", "p99_ms")}
+        row |= {f"slo_{name}": result["slo"][name] for name in ("limit_ms", "rate", "low", "high", "p99_ms", "holds")}
     return row

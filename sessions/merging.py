@@ -53,6 +53,7 @@ def merge(repeats: Sequence[Result], planned: int = 1) -> Result:
         "ci_method": method,
         "latency_hdr": None if histogram is None else histogram.encode(),
         **_response(good),
+        "slo": _limit(good),
         "stages_ms": _stages(good),
         "instrumented": _instrumented(good),
         "stage_n": sum(r["stage_n"] or 0 for r in good),
@@ -188,7 +189,11 @@ def _response(good: Sequence[Result]) -> Result:
         "response_ms": None,
         "response_ci95_ms": None,
         "response_hdr": None,
-        "open_loop": {**worst, "unserved": sum(loop["unserved"] for loop in loops)},
+        "open_loop": {
+            **worst,
+            "rate": min(loop["rate"] for loop in loops),  # of `open:auto` each found its own
+            "unserved": sum(loop["unserved"] for loop in loops),
+        },
     }
     histogram = _pooled(good, "response_hdr")
     if histogram is None or any(r["response_hdr"] is None for r in good):
@@ -200,6 +205,17 @@ def _response(good: Sequence[Result]) -> Result:
         "response_ci95_ms": intervals,
         "response_hdr": histogram.encode(),
     }
+
+
+def _limit(good: Sequence[Result]) -> dict[str, Any] | None:
+    """What `open:auto` found: that of the repeat which did not keep the limit, else of the one that is unsure of it, else of the lowest
+    rate, since that alone held in all of them; `rates` are all of theirs."""
+    found: list[dict[str, Any]] = [r["slo"] for r in good if r.get("slo")]
+    if not found:
+        return None
+    certain = {False: 0, None: 1, True: 2}
+    worst = min(found, key=lambda slo: (certain[slo["holds"]], slo["rate"] or 0.0))
+    return {**worst, "rates": [slo["rate"] for slo in found]}
 
 
 def _stages(good: Sequence[Result]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from infertop.backends.configuration import Configuration
-from infertop.sessions import csv_rows, load_words, tables
+from infertop.sessions import csv_rows, gates, load_words, tables
 from infertop.sessions.backlog import Backlog
 from infertop.sessions.merging import merge
 from infertop.sessions.plan import Task
@@ -190,3 +190,39 @@ def test_repeats_pool_the_response_and_one_without_bound_leaves_none() -> None:
     assert broken["response_ms"] is broken["response_hdr"] is None
     assert broken["open_loop"]["unbounded"] == "latency unbounded: why"
     assert load_words.notes(broken) == ["latency unbounded: why"]
+
+
+def searched(rate: float, holds: bool | None) -> dict[str, Any]:
+    """A repeat of `open:auto` that found this rate."""
+    found = opened(np.full(400, 3.0))
+    return {
+        **found,
+        "load": "open:auto",
+        "complete": True,
+        "open_loop": {**found["open_loop"], "rate": rate},
+        "slo": {
+            "limit_ms": 10.0, "rate": rate, "low": rate, "high": rate * 1.1, "windows": [], "confirmations": [{"rate": rate}],
+            "p99_ms": 9.0, "p99_ci95_ms": [8.0, 9.5], "holds": holds, "reason": "" if holds else "why",
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("repeats", "rate", "outcome"),
+    [
+        ([(300.0, True), (280.0, True), (310.0, True)], 280.0, "passed"),
+        ([(300.0, True), (310.0, False)], 310.0, "failed"),
+        ([(300.0, True), (320.0, None)], 320.0, "inconclusive"),
+    ],
+)
+def test_of_repeated_searches_the_worst_counts(
+    repeats: list[tuple[float, bool | None]], rate: float, outcome: str
+) -> None:
+    """The first alone would pass each of them."""
+    merged = merge([searched(*repeat) for repeat in repeats])
+    assert merged["slo"]["rate"] == rate
+    assert merged["slo"]["rates"] == [found for found, _ in repeats]
+    assert merged["open_loop"]["rate"] == min(found for found, _ in repeats)
+    assert [j.outcome for j in gates.judge([], [merged])] == [outcome]
+    if outcome == "passed":
+        assert "the lowest of 3 repeats, 280.0 to 310.0/s" in load_words.slo(merged["slo"])

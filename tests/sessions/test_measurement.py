@@ -24,7 +24,9 @@ def test_throughput_at_a_depth_is_what_the_device_completes(depth: int) -> None:
     measurement = Measurement("20x")
     every = requests(1e6 + 10.0 * np.arange(60), 10.0 * depth)
     measurement.add(every[:25])
-    measurement.begin(int(every["start"][30]))  # the orders come when one was reaped, the others are under way
+    measurement.begin(
+        int(every["start"][30])
+    )  # the orders come when one was reaped, the others are under way
     measurement.add(every[25:40])
     measurement.take_second()
     measurement.add(every[40:])
