@@ -80,5 +80,8 @@ def as_row(result: Mapping[str, Any]) -> dict[str, object]:
         row[f"response_{name}_low_ms"], row[f"response_{name}_high_ms"] = interval or (None, None)
     row |= {name: loop[name] for name in ("backlog", "unserved", "unbounded")}
     if result.get("slo"):
-        row |= {f"slo_{name}": result["slo"][name] for name in ("limit_ms", "rate", "low", "high", "p99_ms", "holds")}
+        row |= {
+            f"slo_{name}": result["slo"][name]
+            for name in ("limit_ms", "rate", "low", "high", "p99_ms", "holds")
+        }
     return row

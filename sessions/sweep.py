@@ -5,6 +5,7 @@ Its course is in the log as events of kind `sweep`, from which both a screen and
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -56,12 +57,30 @@ def identity(configuration: Configuration) -> Configuration:
     return replace(configuration, model=model.path or configuration.model, options=options)
 
 
+def files(tasks: Sequence[Task]) -> str:
+    """What the files that are measured, and read for it, were like: their names, sizes and times of change, as a digest. Empty where
+    there are none. What a factory's code was like is not known.
+    """
+    options = [task.configuration.options for task in tasks]
+    named = {
+        (task.configuration.model, o.working_directory, o.weights, o.inputs)
+        for task, o in zip(tasks, options, strict=True)
+    }
+    found = set()
+    for name, here, *beside in named:
+        with contextlib.suppress(MeasureError):  # gone since
+            paths = [*models.contents(models.resolve(name, here)), *filter(None, beside)]
+            found |= {models.fingerprint(path) for path in paths}
+    return hashlib.sha256(msgspec.json.encode(sorted(found))).hexdigest()[:32] if found else ""
+
+
 class Course:
     """How far the tasks are. Times are those of the host's monotonic clock."""
 
     def __init__(self, plan: str, tasks: Sequence[Task], expected: Expected, done: int = 0) -> None:
         """`plan` is the digest; the first `done` tasks are measured already."""
         self.plan, self.tasks, self.done = plan, tasks, done
+        self._files = files(tasks)
         self._expected = expected
         self._entered: dict[str, float] = {}
         self._rest: float | None = None
@@ -120,6 +139,7 @@ class Course:
         left = self.left()
         return {
             "plan": self.plan,
+            "files": self._files,
             "done": self.done,
             "total": len(self.tasks),
             "left_s": None if left is None else round(left, 1),
@@ -175,7 +195,7 @@ def resume(
                 f"the session {path.name} was measured on another machine",
                 "one table holds results of one machine: leave --resume out",
             )
-        results = _measured(session, digest(plan.tasks, environments))
+        results = _measured(session, path.name, digest(plan.tasks, environments), files(plan.tasks))
     if results is None:
         raise MeasureError(
             "usage",
@@ -191,13 +211,20 @@ def resume(
 Entry = tuple[Configuration, int, Result]
 
 
-def _measured(session: Session, plan: str) -> list[Entry] | None:
-    """The results of the plan's runs that were measured to their end; None where the session has no such plan."""
+def _measured(session: Session, name: str, plan: str, now: str) -> list[Entry] | None:
+    """The results of the plan's runs that were measured to their end; None where the session has no such plan. Raises MeasureError where
+    they are of other `files` than there are now."""
     events = [
         event.data for _, event in session.events if event.kind == KIND and event.data.get("plan") == plan
     ]
     if not events:
         return None
+    if any(data.get("files", now) != now for data in events):
+        raise MeasureError(
+            "usage",
+            f"the files that the session {name} measured have changed since",
+            "its results are of what they were: leave --resume out",
+        )
     ended = {data["ended"] for data in events if "ended" in data}
     asked: dict[int, tuple[Configuration, int]] = {}
     found: list[Entry] = []

@@ -181,6 +181,39 @@ def test_the_directory_in_which_a_command_is_typed_and_the_cache_make_no_other_p
     assert len({sweep.digest([typed("smallcnn", where)], {}) for where in (folder, tmp_path)}) == 1
 
 
+@pytest.mark.parametrize("changed", ["m.onnx", "inputs.npz"])
+def test_what_was_measured_of_a_file_that_has_changed_is_not_gone_on_with(
+    tmp_path: Path, changed: str
+) -> None:
+    """A table would hold results of two models under one name."""
+    for name in ("m.onnx", "inputs.npz"):
+        (tmp_path / name).write_bytes(b"")
+    task = kit.task(requests=50)
+    chosen = replace(task.configuration.options, inputs=str(tmp_path / "inputs.npz"))
+    task = replace(
+        task,
+        configuration=replace(task.configuration, model=str(tmp_path / "m.onnx"), options=chosen),
+    )
+    course = sweep.Course(sweep.digest([task], {}), [task], Expected())
+    assert sweep.files([task]) == course.data()["files"] != ""
+    (tmp_path / changed).write_bytes(b"another")
+    assert sweep.files([task]) != course.data()["files"]
+    assert sweep.digest([task], {}) == course.plan, "it is the same command"
+
+
+def test_a_resumed_sweep_whose_model_was_written_anew_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"")
+    task = kit.task(requests=50)
+    task = replace(task, configuration=replace(task.configuration, model=str(model)))
+    go(tmp_path / "kept", [task])
+    assert len(sweep.resume("s", plan([task]), {}, tmp_path / "kept").results) == 1
+    model.write_bytes(b"another")
+    with pytest.raises(MeasureError, match="have changed since") as caught:
+        sweep.resume("s", plan([task]), {}, tmp_path / "kept")
+    assert caught.value.kind == "usage"
+
+
 def test_a_session_of_another_machine_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,7 +266,7 @@ def test_what_is_left_falls_as_the_tasks_are_done() -> None:
     expected.learn(tasks[0].configuration, Taken(load=2.0, warmup=None, rate=None))
     course = sweep.Course("plan", tasks, expected, done=1)
     assert course.left() == 34
-    assert course.data() == {"plan": "plan", "done": 1, "total": 3, "left_s": 34.0}
+    assert course.data() == {"plan": "plan", "files": "", "done": 1, "total": 3, "left_s": 34.0}
     assert course.text() == "1 of 3 runs done, about 34 s left"
     course.begin()
     course.end({"requests": 0, "duration_s": None})
