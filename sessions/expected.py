@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backends import loads
 from ..backends.configuration import Configuration
 from ..backends.errors import MeasureError
 from ..telemetry.warmup import parse_rule
@@ -26,13 +27,13 @@ class Taken:
     """What a run took; None where it is not known."""
 
     load: float | None  # s, from its start to its warm-up: a new worker, import, export, load, build
-    warmup: float | None  # s
+    warmup: float | None  # s; with the search for a rate, where there is one
     rate: float | None  # measured requests/s
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds of a run, None where requests are counted that nobody has timed; `whole`: loading is in it."""
+    """Seconds of a run, None where requests are counted that nobody has timed; `whole`: loading is in it, and a search for a rate."""
 
     seconds: float | None
     whole: bool
@@ -49,9 +50,11 @@ class Expected:
         """Take what a run took; what it does not say keeps its last value."""
         for known, key in ((self._same, _same(configuration)), (self._near, _near(configuration))):
             old = known.get(key, _NOTHING)
+            # A search for a rate is no other load's warm-up.
+            warmup = None if known is self._near and searches(configuration) else taken.warmup
             known[key] = Taken(
                 old.load if taken.load is None else taken.load,
-                old.warmup if taken.warmup is None else taken.warmup,
+                old.warmup if warmup is None else warmup,
                 old.rate if taken.rate is None else taken.rate,
             )
 
@@ -60,15 +63,22 @@ class Expected:
         same = self._same.get(_same(task.configuration), _NOTHING)
         near = self._near.get(_near(task.configuration), _NOTHING)
         load = near.load if same.load is None else same.load
-        warmup = _warmup(task, near.warmup if same.warmup is None else same.warmup, same.rate)
+        searched = same.warmup if searches(task.configuration) else None
+        warmup = searched or _warmup(task, near.warmup if same.warmup is None else same.warmup, same.rate)
         measured = task.duration_s
         if task.requests is not None:
             measured = task.requests / same.rate if same.rate else None
         seconds = None if measured is None else measured + warmup + (load or 0.0)
-        return Estimate(seconds, load is not None)
+        whole = load is not None and (searched is not None or not searches(task.configuration))
+        return Estimate(seconds, whole)
 
 
 _NOTHING = Taken(None, None, None)
+
+
+def searches(configuration: Configuration) -> bool:
+    """Whether a run looks for its rate first, which takes as long as it takes."""
+    return loads.parse(configuration.load).auto
 
 
 def _near(c: Configuration) -> tuple[Hashable, ...]:
@@ -114,7 +124,9 @@ def learn_from(expected: Expected, session: Session) -> None:
     configurations: dict[int, Configuration] = {}
     entered: dict[int, dict[str, int]] = {}
     for t, record in session.runs:
-        entered.setdefault(record.run, {})[record.phase] = t
+        entered.setdefault(record.run, {}).setdefault(
+            record.phase, t
+        )  # a phase is said again with news of it
         if record.phase == "start" and record.configuration is not None:
             configurations[record.run] = record.configuration
             if record.note:

@@ -16,7 +16,7 @@ DEFAULT = "closed:1"
 def parse(text: str | None) -> list[str]:
     """The parts of a comma list, each in its one spelling."""
     found = []
-    for word in (text or DEFAULT).split(","):
+    for word in (DEFAULT if text is None else text).split(","):
         try:
             found.append(loads.parse(word).text)
         except MeasureError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import lines, texts, units
-from .expected import Estimate, Expected
+from .expected import Estimate, Expected, searches
 from .plan import AUTO_WARMUP_S, Plan, describe
 
 
@@ -49,6 +49,8 @@ def _time(plan: Plan, estimates: list[Estimate]) -> str:
         return (
             f"at least {units.duration(round(least))}; loading is known of {whole} of {len(estimates)} runs"
         )
+    if any(searches(task.configuration) for task in plan.tasks):
+        return f"at least {units.duration(round(least))}, and loading and the search for the rate"
     if task.warmup != "auto":
         return f"at least {units.duration(least)}, and loading"
     most = least + len(estimates) * (AUTO_WARMUP_S[1] - AUTO_WARMUP_S[0])

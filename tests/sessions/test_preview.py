@@ -66,6 +66,20 @@ def test_a_known_rate_tells_how_long_requests_take() -> None:
     assert "time: about 13 s" in preview(plan, expected)
 
 
+def test_the_search_for_a_rate_is_no_part_of_the_time_until_one_was_timed() -> None:
+    searching, plain = combine(
+        "smallcnn", [Choice("onnxruntime-cpu")], ["fp32"], loads=["open:auto", "closed:1"]
+    )
+    plan = Plan((searching,), make_tasks([searching]))
+    assert preview(plan).splitlines()[1] == "time: at least 13 s, and loading and the search for the rate"
+    expected = Expected()
+    expected.learn(plain, Taken(load=2.0, warmup=4.0, rate=100.0))
+    assert "≥ 16 s" in preview(plan, expected)
+    expected.learn(searching, Taken(load=2.0, warmup=40.0, rate=80.0))
+    assert "time: about 52 s" in preview(plan, expected)
+    assert "time: about 16 s" in preview(Plan((plain,), make_tasks([plain])), expected), "not its warm-up"
+
+
 def test_models_are_named_where_there_are_several() -> None:
     configurations = (*_configurations(), *_configurations("resnet18"))
     lines = preview(Plan(configurations, make_tasks(configurations))).splitlines()

@@ -210,6 +210,7 @@ def test_the_limit_belongs_to_the_load_that_searches() -> None:
         ({"load": "open:auto", "slo": "10"}, "has no unit"),
         ({"load": "open:auto", "slo": "0ms"}, "longer than 0"),
         ({"load": "open:0.05/s", "duration": "10s"}, "in 10 s no request arrives at --load open:0.05/s"),
+        ({"load": ""}, "--load: the load '' is not known"),
         ({"load": "opn:5"}, "--load: the load 'opn:5' is not known"),
     ],
 )
