@@ -81,6 +81,16 @@ def resolve(text: str, working_directory: str = ".") -> Model:
     raise _not_found(text, working_directory)
 
 
+def refuse_weights(model: Model, weights: str | None) -> None:
+    """Raises MeasureError kind "usage" where weights are given for a model that brings its own."""
+    if weights is not None and model.kind not in ("zoo", "torchvision"):
+        raise MeasureError(
+            "usage",
+            f"--weights is for models known by name, and {model.text} brings its own",
+            "leave --weights out",
+        )
+
+
 def default_backend(model: Model, usable: Iterable[str]) -> str:
     """The backend for a person who named none: ONNX Runtime for files and smallcnn, torch for torch's; CUDA before CPU."""
     usable = set(usable)

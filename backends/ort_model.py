@@ -124,6 +124,7 @@ def _identity(model: models.Model, configuration: Configuration) -> object:
 
 
 def _file(model: models.Model, configuration: Configuration, report: Report) -> ModelFile:
+    models.refuse_weights(model, configuration.options.weights)
     if model.kind == "onnx" and model.path is not None:
         return ModelFile(model.path, Path(model.path).name)
     if model.name == "smallcnn" and configuration.options.weights is None and configuration.precision in (

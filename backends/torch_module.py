@@ -15,7 +15,7 @@ from .backend import Input
 from .configuration import Configuration, Options
 from .errors import MeasureError
 from .inputs import file_shapes, generate
-from .models import Model
+from .models import Model, refuse_weights
 from .shapes import parse_spec, show
 from .signature import Declared, Signature, resolve
 from .torch_files import Call, load_program, weigh
@@ -69,12 +69,7 @@ def _build(model: Model, options: Options) -> Built:
             f"torch does not read the TensorRT engine {model.text}",
             "use --backend tensorrt or tensorrt-rtx",
         )
-    if options.weights is not None and model.kind not in ("zoo", "torchvision"):
-        raise MeasureError(
-            "usage",
-            f"--weights is for models known by name, and {model.text} brings its own",
-            "leave --weights out",
-        )
+    refuse_weights(model, options.weights)
     if model.kind == "pt2":
         program, declared, call = load_program(model)
         return Built(program.module(), declared, call, flexible=False, program=program)

@@ -240,7 +240,10 @@ class Worker:
                 self._order(loop, order)
             return ""
 
-        ended = loop.go(handle)
+        try:
+            ended = loop.go(handle)
+        except MeasureError as error:
+            raise _later(error) from error
         self.say(
             "stopped",
             run=run,
@@ -258,6 +261,18 @@ class Worker:
             self.say("measuring", run=order["run"], t=begun, fallback=late)
         elif isinstance(loop, OpenLoop):
             self.say("window", run=order["run"], t=loop.window(order["rate"], order["requests"]))
+
+
+def _later(error: MeasureError) -> MeasureError:
+    """A request that was refused when others of the same sizes had been served: it is not for its sizes."""
+    if error.kind != "shape":
+        return error
+    return MeasureError(
+        "runtime-failed",
+        f"{error.message}, after requests of the same sizes had succeeded",
+        "give values that the model takes with --inputs FILE.npz, if it is for those; what it printed tells more",
+        error.detail,
+    )
 
 
 def _probed(device: str) -> tuple[link.Rates | None, peaks.Peaks, dict[str, str | None] | None]:

@@ -149,6 +149,7 @@ def observed(model: str, words: Words, sessions_dir: str | None, command: list[s
 def _combined(
     model: str, found: models.Model, choices: Sequence[Choice], words: Words
 ) -> tuple[Configuration, ...]:
+    models.refuse_weights(found, words.weights)
     return combine(
         model,
         choices,
@@ -250,6 +251,8 @@ def _file(text: str | None, option: str) -> str | None:
         return None
     path = Path(text).expanduser()
     if not path.is_file():
+        if path.exists():
+            raise MeasureError("usage", f"{option} {text} is no file", "give the path of one")
         near = (
             registry.nearest(path.name, [p.name for p in path.parent.glob("*")])
             if path.parent.is_dir()

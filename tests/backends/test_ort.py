@@ -53,6 +53,12 @@ def test_images_in_any_batch(tmp_path: Path) -> None:
     assert "numpy" in loaded.libraries
 
 
+def test_weights_for_a_file_that_has_its_own_are_refused(tmp_path: Path) -> None:
+    error = refused(asked(zoo.images(tmp_path / "m.onnx"), {"weights": "w.pt"}))
+    assert error.kind == "usage"
+    assert "m.onnx brings its own" in error.message
+
+
 def test_bert_like_integers_stay_in_their_tables(tmp_path: Path) -> None:
     loaded, outputs = request(asked(zoo.bert(tmp_path / "m.onnx", vocabulary=30), batch=2))
     assert loaded.tables == {"input_ids": 30, "token_type_ids": 2}

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from infertop.backends.errors import MeasureError
@@ -22,6 +23,7 @@ from infertop.sessions.session import Session
 from infertop.telemetry.histogram import Histogram
 from infertop.tests.backends import onnx_zoo as zoo
 from infertop.tests.sessions import kit
+from onnx import TensorProto, helper, numpy_helper
 
 NO_CUDNN = (
     "[ONNXRuntimeError] : 9 : Non-zero status code returned while running Conv node. Name:'node_Conv_54' Status Message: cuDNN is unavailable"
@@ -374,3 +376,28 @@ def test_a_failure_of_the_run_itself_is_not_replaced(tmp_path: Path) -> None:
         (result,) = kit.run(tmp_path, [asked], fallback=True)[0].results
         assert (result["backend"], result["measured_by"], result["status"]) == ("simulated", None, status)
     assert result["requests"] > 0
+
+
+def test_a_request_that_fails_after_others_is_not_told_to_have_the_wrong_sizes(tmp_path: Path) -> None:
+    """The third set's number lies beyond the table; the first two were served."""
+    np.savez(tmp_path / "ids.npz", input_ids=np.array([[1], [2], [99]]))
+    table = numpy_helper.from_array(np.zeros((10, 4), np.float32), "table")
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "input_ids"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1, 4])],
+        [table],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, tmp_path / "m.onnx")
+    task = kit.task("onnxruntime-cpu", batch=1)
+    given = replace(task.configuration.options, inputs=str(tmp_path / "ids.npz"))
+    task = replace(
+        task, configuration=replace(task.configuration, model=str(tmp_path / "m.onnx"), options=given)
+    )
+    measured, _ = kit.run(tmp_path, [task])
+    (result,) = measured.results
+    assert (result["status"], result["error"]["kind"]) == ("failed", "runtime-failed")
+    assert "after requests of the same sizes had succeeded" in result["error"]["message"]
+    assert "--input-shape" not in result["error"]["fix"]

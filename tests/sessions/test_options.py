@@ -195,6 +195,7 @@ def test_names_that_nearly_match_are_suggested() -> None:
         ("is not a shape", {"input_shape": ("input",)}),
         ("is not a shape", {"input_shape": ("input=3xx4",)}),
         ("no such file", {"inputs": "/nosuch.npz"}),
+        ("/dev/null is no file", {"inputs": "/dev/null"}),
         ("--threads", {"threads": "few"}),
         ("not a list of cores", {"cpu_affinity": "0-"}),
         ("not allowed here", {"cpu_affinity": "999999"}),
@@ -240,6 +241,17 @@ def test_options_are_recorded_with_the_configuration(tmp_path: Path) -> None:
     assert (chosen.threads, chosen.cpu_affinity, chosen.gc, chosen.seed) == (1, [core], "on", 7)
     assert (chosen.inputs, chosen.backend_options) == (str(inputs), {"enable_mem_pattern": "0"})
     assert (chosen.working_directory, chosen.cache_directory) == (str(tmp_path), "/cache")
+
+
+def test_weights_are_for_models_that_have_none_of_their_own(tmp_path: Path) -> None:
+    """Otherwise the result would say that they were set, and nobody had read them."""
+    for name in ("m.onnx", "w.pt"):
+        (tmp_path / name).touch()
+    words = Words(backend="ort-cpu", weights=str(tmp_path / "w.pt"))
+    assert options.plan(["resnet18"], words, lambda python: [])[0].configurations[0].options.weights
+    with pytest.raises(MeasureError, match="m.onnx brings its own") as caught:
+        options.plan([str(tmp_path / "m.onnx")], words, lambda python: [])
+    assert caught.value.kind == "usage"
 
 
 def test_a_file_is_suggested_where_the_name_nearly_matches(tmp_path: Path) -> None:
