@@ -249,7 +249,7 @@ def test_weights_are_for_models_that_have_none_of_their_own(tmp_path: Path) -> N
         (tmp_path / name).touch()
     words = Words(backend="ort-cpu", weights=str(tmp_path / "w.pt"))
     assert options.plan(["resnet18"], words, lambda python: [])[0].configurations[0].options.weights
-    with pytest.raises(MeasureError, match="m.onnx brings its own") as caught:
+    with pytest.raises(MeasureError, match=r"m\.onnx brings its own") as caught:
         options.plan([str(tmp_path / "m.onnx")], words, lambda python: [])
     assert caught.value.kind == "usage"
 

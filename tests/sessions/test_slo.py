@@ -179,6 +179,17 @@ def test_a_lower_rate_that_holds_is_the_answer_and_says_what_did_not() -> None:
     assert "did not keep it" in load_words.slo(found)
 
 
+def test_a_rate_that_was_never_tried_is_not_said_to_fail() -> None:
+    """2 ms each hold up to 500/s, which is what one after another gives; with slow ones among them rates below that fail."""
+    even = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
+    assert not even.confirm(2.0, [2.0, 2.0], None)
+    assert "one request after another gives 500.0/s" in load_words.slo(even.result())
+    bursts = search(10.0, lambda n: np.where(np.arange(n) % 50 < 5, 8 * MS, 2 * MS).astype(np.int64))
+    assert not bursts.confirm(9.0, [8.9, 9.1], None)
+    assert bursts.high in [window.rate for window in bursts.windows]
+    assert f"it fails from {bursts.high:.1f}/s on" in load_words.slo(bursts.result())
+
+
 def test_a_run_that_is_stopped_confirms_nothing() -> None:
     searched = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
     assert searched.result()["holds"] is None
