@@ -30,19 +30,21 @@ class Backlog:
         self.rate = rate
         self.delays = Histogram()
         self.last = 0  # issue delay of the newest request, ns
+        self.waiting = 0
+        """Requests that had arrived and not been issued when the newest one was, itself not counted."""
+        self.most = 0  # that waited at a time
         self._parts: list[_Part] = []
 
-    @property
-    def waiting(self) -> int:
-        """Requests that had arrived and not been issued when the newest one was, itself not counted."""
-        return int(self.last * self.rate / 1e9)
-
-    def add(self, delays: np.ndarray) -> None:
-        """Issue delays in ns, in order, shape (n,) int64."""
+    def add(self, delays: np.ndarray, over: int = 0, left: int | None = None) -> None:
+        """Issue delays in ns, in order, shape (n,) int64. In the last `over` ns of the newest one nobody arrived any more, and `left`
+        requests at most were still to come: what is made up for after the end waits for no more than had come until then."""
         if not len(delays):
             return
         self.delays.record(delays)
         self.last = int(delays[-1])
+        arrived = int(max(0, self.last - over) * self.rate / 1e9)
+        self.waiting = arrived if left is None else min(arrived, max(0, left))
+        self.most = max(self.most, self.waiting)
         self._parts.append(_Part(len(delays), int(delays.min()), int(delays[0])))
 
     def growing(self) -> str | None:
@@ -52,7 +54,7 @@ class Backlog:
         on time and the last one waited longer than the first of them.
         """
         total = sum(part.requests for part in self._parts)
-        if total < LEAST_REQUESTS or not self.waiting:
+        if total < LEAST_REQUESTS or self.last * self.rate < 1e9:
             return None
         half, seen = [], 0
         for part in reversed(self._parts):
@@ -64,5 +66,5 @@ class Backlog:
             return None
         return (
             f"latency unbounded: at {significant(self.rate)} requests/s the backlog kept growing, "
-            f"to {self.waiting} waiting requests"
+            f"to {self.most} waiting requests"
         )

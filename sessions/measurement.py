@@ -52,6 +52,8 @@ class Measurement:
         self.seconds: list[Counts] = []  # the service latency of each second
         self.blocks: list[tuple[int, float]] = []  # requests and s of each of these seconds
         self.warm_requests = 0
+        self._until: int | None = None  # ns of the last arrival
+        self._asked: int | None = None  # requests
         self.backlog: Backlog | None = None  # of the measured requests of an open loop
         self.response_seconds: list[Counts] = []
         self._warm_instrumented = 0
@@ -59,13 +61,17 @@ class Measurement:
         self._second: dict[str, Histogram] = {}
         self._block = (0, 0)  # requests and ns at the end of the last block; before the first 0
 
-    def begin(self, t0: int, rate: float | None = None) -> None:
+    def begin(
+        self, t0: int, rate: float | None = None, duration: int | None = None, asked: int | None = None
+    ) -> None:
         """The statistics begin: whether instrumented requests are kept apart is decided by their share in the warm-up, in an open loop
         at least what it must be at its rate, since `open:auto` warms up faster than that.
 
-        `rate` is an open loop's, requests/s.
+        `rate` is an open loop's, requests/s; arrivals end after `duration` ns or `asked` requests.
         """
         self.t0 = t0
+        self._until = None if duration is None else t0 + duration
+        self._asked = asked
         self.backlog = None if rate is None else Backlog(rate)
         share = self._warm_instrumented / max(self.warm_requests, 1)
         if rate is not None:
@@ -111,7 +117,9 @@ class Measurement:
         if self.backlog is not None:
             response = records["response"].astype(np.int64)
             self._interval("response").record(response[counted])
-            self.backlog.add(response - service)
+            over = 0 if self._until is None else max(0, int(start[-1]) - self._until)
+            left = None if self._asked is None else self._asked - self.requests
+            self.backlog.add(response - service, over, left)
         if not self.apart:
             self._plain.record(service[~instrumented])
         if instrumented.any():

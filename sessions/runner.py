@@ -158,7 +158,7 @@ class Runner:
                     else ", the highest rate that held"
                 )
                 note = f"at {units.rate(rate)} requests/s{again}"
-            self.measurement.begin(message["t"], rate)
+            self.measurement.begin(message["t"], rate, self._duration, self.task.requests)
             self._enter("measure", cold_start=self.facts.cold_start, note=note)
             self._late(message.get("fallback"))
         elif say == "started" and self.trials is not None:
@@ -364,8 +364,12 @@ class Runner:
                 )
             )
             return
-        duration = None if task.duration_s is None else round(task.duration_s * 1e9)
-        self.worker.send("measure", run=self.run, duration=duration, requests=task.requests, rate=rate)
+        self.worker.send("measure", run=self.run, duration=self._duration, requests=task.requests, rate=rate)
+
+    @property
+    def _duration(self) -> int | None:
+        """Of the measurement, ns."""
+        return None if self.task.duration_s is None else round(self.task.duration_s * 1e9)
 
     @property
     def stopped(self) -> bool:

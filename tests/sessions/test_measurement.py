@@ -53,3 +53,20 @@ def test_a_second_try_of_a_rate_has_no_warm_up_to_judge_by() -> None:
     measurement.add(requests(np.arange(0.0, 1000.0, 50.0), 5.0, np.arange(20) % 10 > 0))
     measurement.take_second()
     assert measurement.service.n == 20, "nine in ten were instrumented, and are not left out"
+
+
+@pytest.mark.parametrize(("duration_s", "asked", "waiting"), [(4, None, 2000), (None, 6000, 0)])
+def test_nobody_waits_who_never_arrives(duration_s: int | None, asked: int | None, waiting: int) -> None:
+    """2,000/s for 4 s at a server of 1,000/s, which goes on for 2 s: of 8,000 it has served 6,000 then. Or 6,000 in all: nobody is left."""
+    measurement = Measurement("20x")
+    begun = 10_000 * MS
+    measurement.begin(begun, 2000.0, None if duration_s is None else duration_s * 1000 * MS, asked)
+    served = np.arange(6000)
+    records = requests(10_000.0 + served, 1.0)
+    records["response"] = records["start"] + records["service"] - (begun + served * MS // 2).astype(np.uint64)
+    for part in np.split(records, 60):
+        measurement.add(part)
+    assert measurement.backlog is not None
+    assert measurement.backlog.waiting == pytest.approx(waiting, abs=2)
+    assert measurement.backlog.most == pytest.approx(4000 if duration_s else 3000, abs=110)
+    assert measurement.backlog.growing() is not None
