@@ -200,7 +200,7 @@ def _known(text: str | None, known: Sequence[str], option: str) -> list[str]:
 
 
 def dims(words: Sequence[str]) -> dict[str, list[int]]:
-    """`NAME=N[,N…]`, repeated, as name → sizes."""
+    """`NAME=N[,N…]`, repeated, as name → sizes. A past may be of 0: that is a prefill."""
     found: dict[str, list[int]] = {}
     for word in words:
         name, equals, sizes = word.partition("=")
@@ -210,7 +210,7 @@ def dims(words: Sequence[str]) -> dict[str, list[int]]:
             )
         if name.strip() in found:
             raise MeasureError("usage", f"--dim names {name.strip()!r} twice", f"write {name.strip()}=N,N")
-        found[name.strip()] = units.parse_counts(sizes, f"--dim {name.strip()}")
+        found[name.strip()] = units.parse_counts(sizes, f"--dim {name.strip()}", least=0)
     return found
 
 

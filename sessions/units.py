@@ -44,17 +44,18 @@ def parse_duration(text: str, what: str = "duration") -> float:
     )
 
 
-def parse_count(text: str, what: str = "count") -> int:
-    """A whole number of at least 1."""
+def parse_count(text: str, what: str = "count", least: int = 1) -> int:
+    """A whole number of at least `least`, 1 or 0."""
     words = text.strip()
-    if words.isascii() and words.isdigit() and int(words) > 0:
+    if words.isascii() and words.isdigit() and int(words) >= least:
         return int(words)
-    raise MeasureError("usage", f"{what} {words!r} is not a whole number above 0", "write it like 1 or 32")
+    above = " above 0" if least else ""
+    raise MeasureError("usage", f"{what} {words!r} is not a whole number{above}", "write it like 1 or 32")
 
 
-def parse_counts(text: str, what: str = "count") -> list[int]:
+def parse_counts(text: str, what: str = "count", least: int = 1) -> list[int]:
     """`1,8,32` as [1, 8, 32]."""
-    return [parse_count(part, what) for part in text.split(",")]
+    return [parse_count(part, what, least) for part in text.split(",")]
 
 
 def parse_rate(text: str, what: str = "rate") -> float:

@@ -66,7 +66,7 @@ def choose_dims(app: InfertopApp) -> Picker:
     choices = [
         Choice(f"{name}={value}", f"{name}={value}", f"now {size}")
         for name, size in sizes.items()
-        for value in (max(1, size // 2), size * 2, size * 4)
+        for value in _others(size)
     ]
 
     def choose(text: str) -> bool:
@@ -82,6 +82,11 @@ def choose_dims(app: InfertopApp) -> Picker:
 
     picker = Picker("sizes", choices, choose, free="NAME=N")
     return picker
+
+
+def _others(size: int) -> list[int]:
+    """Sizes to go to from one; from a past of 0 those of decode steps."""
+    return sorted({max(1, size // 2), size * 2, size * 4} - {size}) if size else [1, 128, 512]
 
 
 def ask_recording(app: InfertopApp) -> Picker:

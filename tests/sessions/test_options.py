@@ -243,6 +243,15 @@ def test_options_are_recorded_with_the_configuration(tmp_path: Path) -> None:
     assert (chosen.working_directory, chosen.cache_directory) == (str(tmp_path), "/cache")
 
 
+def test_a_past_of_nothing_is_a_size_and_a_batch_of_nothing_is_none() -> None:
+    """A prefill and a decode step in one sweep; and what `y` copies names the 0 that a run had."""
+    words = Words(backend="ort-cpu", dim=("past_sequence_length=0,31",))
+    found = options.plan(["smallcnn"], words, lambda python: [])[0].configurations
+    assert [c.dims for c in found] == [{"past_sequence_length": 0}, {"past_sequence_length": 31}]
+    assert "above 0" in refused("--batch '0'", batch="0", backend="ort-cpu").message
+    assert refused("'-1' is not a whole number", dim=("past=-1",), backend="ort-cpu").kind == "usage"
+
+
 def test_weights_are_for_models_that_have_none_of_their_own(tmp_path: Path) -> None:
     """Otherwise the result would say that they were set, and nobody had read them."""
     for name in ("m.onnx", "w.pt"):
