@@ -257,7 +257,7 @@ def _filled(window: Window) -> Iterator[Advice]:
 
 
 def _threads(window: Window) -> Iterator[Advice]:
-    """As many as the container's quota lets run, and no more; more of them where cores are left and those in use are full."""
+    """As many as the container's quota and its cores let run, and no more; more of them where cores are left and those in use are full."""
     threads, host = window.choice.threads, window.host
     took = window.stages.compute or 0.0
     if threads is None:
@@ -269,6 +269,10 @@ def _threads(window: Window) -> Iterator[Advice]:
         return
     each = None if host.worker is None else host.worker / threads
     free = host.allowed - 1
+    if threads > host.allowed > 0:
+        fits = max(1, free)
+        yield _remedy(window, "threads", fits, replace(window.choice, threads=fits), None)
+        return
     if each is not None and each >= 0.8 and free > threads:
         choice = replace(window.choice, threads=free)
         yield _remedy(window, "threads", free, choice, took * (1 - threads / free), most=True)

@@ -92,7 +92,7 @@ def cpu(window: Window) -> Finding | None:
     threads = window.choice.threads
     if window.cuda or share is None:
         return None
-    usable = min(threads or host.allowed, host.quota or 1e9)
+    usable = min(threads or host.allowed, host.allowed or 1e9, host.quota or 1e9)
     each = ratio(host.worker, usable)
     if each is None:
         return Finding(

@@ -248,6 +248,16 @@ def test_too_short_a_window_is_not_judged(ticks: int, requests: int) -> None:
     assert "too few" in verdict.text
 
 
+def test_more_threads_than_cores_fill_the_cores_and_not_the_threads() -> None:
+    """Sixteen cores are full with 64 threads as they are with 16; fewer threads are worth a try, and what that gains nobody knows."""
+    verdict = diagnose(on_cpu(H100, 15.8, threads=64))
+    assert verdict.kind == "cpu"
+    assert "on 15.8 of 16 cores, which are full" in verdict.text
+    assert verdict.advice is not None
+    assert (verdict.advice.action, verdict.advice.value) == ("threads", 15)
+    assert verdict.advice.gain is None
+
+
 def test_a_quota_that_holds_back_is_advice_on_threads() -> None:
     window = CASES["CPU, all its cores full"][1](H100)
     window = replace(window, host=Host(16, 0.3, 4.0, 0.1, 0.0, quota=4.0, quota_held=0.4))
