@@ -44,7 +44,7 @@ def slo(found: Mapping[str, Any]) -> str:
     """The outcome of `open:auto` in a sentence, with how sure it is."""
     limit = f"{units.significant(found['limit_ms'])} ms"
     if found["rate"] is None:
-        return texts.line(f"no rate keeps response p99 under {limit}: {found['reason']}")
+        return texts.line(f"no rate was found that keeps response p99 under {limit}: {found['reason']}")
     rate = f"{units.rate(found['rate'])} requests/s"
     runs = found.get("confirmations") or ()
     if found["holds"] is False and runs:

@@ -204,7 +204,9 @@ class Search:
             "p99_ms": None, "p99_ci95_ms": None, "holds": None, "reason": "",
         }  # fmt: skip
         if not self.done:
-            return found | {"reason": "the search did not end"}
+            # What held so far is `low`: the highest that holds is not known.
+            held = f" ({units.rate(self.low)} requests/s held)" if self.low else ""
+            return found | {"rate": None, "reason": f"the search did not end{held}"}
         if self.found is None:
             return found | {"reason": self.refusal}
         last = self.confirmations[-1] if self.confirmations else None

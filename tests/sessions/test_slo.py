@@ -190,6 +190,17 @@ def test_a_rate_that_was_never_tried_is_not_said_to_fail() -> None:
     assert f"it fails from {bursts.high:.1f}/s on" in load_words.slo(bursts.result())
 
 
+def test_a_search_that_is_stopped_has_found_no_rate_yet() -> None:
+    found = Search(10.0)
+    for _ in range(3):
+        found.take(*queue(found.rate, np.full(found.requests, 2 * MS, np.int64)))
+    assert not found.done
+    slo = found.result()
+    assert (slo["rate"], slo["low"], slo["holds"]) == (None, found.low, None)
+    assert found.low > 0
+    assert f"the search did not end ({found.low:.1f} requests/s held)" in load_words.slo(slo)
+
+
 def test_a_run_that_is_stopped_confirms_nothing() -> None:
     searched = search(10.0, lambda n: np.full(n, 2 * MS, np.int64))
     assert searched.result()["holds"] is None
