@@ -25,6 +25,12 @@ BATCH, SEQUENCE, PAST = "batch", "sequence_length", "past_sequence_length"
 _IDS = ("input_ids", "decoder_input_ids")
 _LIMITS = ("max_position_embeddings", "n_positions")
 
+_AFTER_PADDING = (
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert", "longformer", "luke", "mpnet",
+    "data2vec-text", "ibert", "layoutlmv3",
+)  # fmt: skip
+"""Kinds of model whose first token has the position behind that of padding, which their table of positions has too."""
+
 
 def runtime() -> Any:
     """The module transformers, kept off the network. Raises MeasureError kind "backend-missing"."""
@@ -75,7 +81,11 @@ def longest(folder: str) -> int | None:
         return None
     inner = found.get("text_config")
     values = [part.get(key) for part in (found, inner if isinstance(inner, dict) else {}) for key in _LIMITS]
-    return next((value for value in values if isinstance(value, int) and value > 0), None)
+    limit = next((value for value in values if isinstance(value, int) and value > 0), None)
+    if limit is None or found.get("model_type") not in _AFTER_PADDING:
+        return limit
+    padding = found.get("pad_token_id", 1)
+    return limit - (padding if isinstance(padding, int) else 1) - 1
 
 
 def refuse_long(model: Model, inputs: Sequence[Input]) -> None:

@@ -111,7 +111,7 @@ def _timing(medians: Sequence[float], variation: float, n: int, apart: int) -> l
     found.append((_level(variation, 0.025, 0.10), f"latencies vary by {100 * variation:.1f} % of their mean"))
     if n < ENOUGH:
         without = f", of which {apart} timed by stage stay out" if apart else ""
-        found.append((1, f"{n + apart} requests{without}, p99 needs {ENOUGH}"))
+        found.append((1, f"{n + apart} request{'s' * (n + apart != 1)}{without}, p99 needs {ENOUGH}"))
     return found
 
 

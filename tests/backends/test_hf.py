@@ -156,6 +156,17 @@ def test_a_sequence_beyond_the_model_s_positions_is_refused(folder: Path) -> Non
     )
 
 
+def test_positions_that_begin_behind_padding_are_fewer_than_the_table_has(tmp_path: Path) -> None:
+    """RoBERTa's 514 are for 512 tokens: one more is beyond the table, which a GPU answers with a lost context."""
+    config = transformers.RobertaConfig(
+        vocab_size=37, max_position_embeddings=34, hidden_size=16, num_attention_heads=4, intermediate_size=20, num_hidden_layers=1,
+    )  # fmt: skip
+    transformers.RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    backend, _, _ = ready(asked(tmp_path / "roberta", dims={"sequence_length": 32}))
+    assert outputs(backend)[0].shape == (1, 32, 16)
+    assert "32 positions" in refused(asked(tmp_path / "roberta", dims={"sequence_length": 33})).message
+
+
 def test_a_folder_is_told_apart_by_what_it_holds(folder: Path, tmp_path: Path) -> None:
     assert models.resolve(str(folder / "bert")).kind == "hf"
     assert models.default_precision(models.resolve(str(folder / "bert"))) == "native"
