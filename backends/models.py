@@ -81,9 +81,14 @@ def resolve(text: str, working_directory: str = ".") -> Model:
     raise _not_found(text, working_directory)
 
 
+def takes_weights(model: Model) -> bool:
+    """Whether `--weights` is for such a model: others bring their own."""
+    return model.kind in ("zoo", "torchvision")
+
+
 def refuse_weights(model: Model, weights: str | None) -> None:
     """Raises MeasureError kind "usage" where weights are given for a model that brings its own."""
-    if weights is not None and model.kind not in ("zoo", "torchvision"):
+    if weights is not None and not takes_weights(model):
         raise MeasureError(
             "usage",
             f"--weights is for models known by name, and {model.text} brings its own",

@@ -39,8 +39,9 @@ class _Choices:
 
     def configuration(self, model: str) -> Configuration:
         found = models.resolve(model, self._options.working_directory)
+        options = self._options if models.takes_weights(found) else replace(self._options, weights=None)
         # The engine knows what is usable here, so the choice of the backend is left to it.
-        return Configuration("", model, models.default_precision(found), device="", options=self._options)
+        return Configuration("", model, models.default_precision(found), device="", options=options)
 
     def switch(self, configuration: Configuration, backend: str) -> Configuration:
         # Where it runs is left to the engine too.

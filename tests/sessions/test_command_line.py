@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from infertop import cli
+from infertop.backends import models
 from infertop.backends.backend_options import fitted, parse
 from infertop.backends.configuration import Configuration, Options
 from infertop.sessions import options
@@ -76,6 +77,12 @@ def configurations(draw: st.DrawFn, folder: Path) -> Configuration:
     load = draw(
         st.sampled_from(["closed:1", "closed:4", "open:100/s", "poisson:12.5/s", "pipelined:3", "open:auto"])
     )
+    model = draw(
+        st.sampled_from(
+            ["smallcnn", "resnet18", "torchvision:vgg11", "module:factory", str(folder / "my net.onnx")]
+        )
+    )
+    known = models.takes_weights(models.resolve(model))
     maybe = st.one_of(st.none(), numbers)
     file = {name: st.sampled_from([None, str(folder / name)]) for name in FILES}
     chosen = Options(
@@ -90,7 +97,7 @@ def configurations(draw: st.DrawFn, folder: Path) -> Configuration:
         input_shapes=draw(
             st.dictionaries(names("ab_."), st.sampled_from(["Bx3x4", "1x2:int64"]), max_size=2)
         ),
-        weights=draw(file["weights.pt"]),
+        weights=draw(file["weights.pt"]) if known else None,
         compile_mode=draw(st.sampled_from([None, "default", "max-autotune"])),
         asked_options=draw(st.lists(st.sampled_from(ASKED), unique=True, max_size=5)),
         control=True,
@@ -101,14 +108,10 @@ def configurations(draw: st.DrawFn, folder: Path) -> Configuration:
     )
     whole = Configuration(
         backend,
-        draw(
-            st.sampled_from(
-                ["smallcnn", "resnet18", "torchvision:vgg11", "module:factory", str(folder / "my net.onnx")]
-            )
-        ),
+        model,
         draw(st.sampled_from(options.KNOWN_PRECISIONS)),
         draw(maybe),
-        draw(st.dictionaries(names("seqlen"), numbers, max_size=2)),
+        draw(st.dictionaries(names("seqlen"), st.integers(0, 4096), max_size=2)),
         draw(st.sampled_from(options.DATA_PATHS)),
         load,
         draw(st.sampled_from(devices)),
