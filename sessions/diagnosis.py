@@ -196,7 +196,7 @@ class Diagnosis:
             "predicted_ms": None if predicted is None else rounded(predicted / 1e6),
             "predicted_share": None if advised.advice.share is None else rounded(advised.advice.share),
         }
-        change = f"{-gain / 1e6:+.3g} ms".replace("-", "−")
+        change = f"{units.signed(-gain / 1e6)} ms"
         text = f"measured {change}{' a sample' if per_sample else ''} ({units.change(-gain / before)})"
         text += f"; predicted was {advised.advice.text}"
         return [Event(t=t, kind="verdict", text=text, run=self._windows.run.run, data=dict(self._measured))]

@@ -13,6 +13,7 @@ from typing import Any
 from ..backends.configuration import Configuration
 from ..telemetry.statistics import repeat_interval
 from ..telemetry.verdict_advice import remedy_name
+from . import units
 from .diagnosis import remedy, rounded
 from .plan import Task
 from .results import Result
@@ -146,10 +147,10 @@ def sentence(outcome: Mapping[str, Any]) -> str:
     low, high = outcome["change_share_ci95"]
     unit = " a sample" if outcome["per"] == "sample" else ""
     share = f"{100 * outcome['change_share']:+.1f} %, 95 % {100 * low:+.1f} to {100 * high:+.1f} %"
-    text = f"{outcome['change_ms']:+.3g} ms{unit} ({share}) over {len(outcome['blocks'])} pairs"
+    text = f"{units.signed(outcome['change_ms'])} ms{unit} ({share}) over {len(outcome['blocks'])} pairs"
     if outcome["predicted_ms"] is not None:
         about = "at most" if outcome["most"] else "about"
-        text += f"; predicted was {about} {-outcome['predicted_ms']:+.3g} ms{unit}"
+        text += f"; predicted was {about} {units.signed(-outcome['predicted_ms'])} ms{unit}"
     return f"{name} {outcome['verdict']}: {text.replace('-', '−')}"
 
 

@@ -79,6 +79,12 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{min(decimals, 12)}f}".replace(",", " ")
 
 
+def signed(value: float) -> str:
+    """A difference with its sign: three digits that count, and all before the point: +0.041, −1.1, −1 070."""
+    text = f"{value:+.3g}" if abs(value) < 999.5 else f"{value:+,.0f}".replace(",", " ")
+    return text.replace("-", "−")
+
+
 def milliseconds(value: float | None) -> str:
     """A latency in ms, without its unit: 3.58."""
     return significant(value)

@@ -13,7 +13,7 @@ from . import verdict_device as device
 from . import verdict_placement as placement
 from . import verdict_stages as stages
 from .verdict_advice import Advice, advise
-from .verdict_signals import Finding, Signal
+from .verdict_signals import Finding, Signal, significant
 from .verdict_window import Choice, Tried, Window, enough
 
 KINDS = (
@@ -117,7 +117,7 @@ def _unclear(window: Window, suspects: list[Finding]) -> Verdict:
     why = "but no second signal agrees"
     if against is not None:
         unit = "" if against.unit == "1" else f" {against.unit}"
-        why = f"but {against.name} is {against.value:.3g}{unit}"
+        why = f"but {against.name} is {significant(against.value or 0.0)}{unit}"
     elif unknown is not None:
         why = f"but {unknown.name} is not known here"
     return Verdict("unclear", 0.0, f"{nearest.kind} is possible, {why}", nearest.signals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import verdict_signals as at
-from .verdict_signals import Finding, Signal, percent, ratio
+from .verdict_signals import Finding, Signal, percent, ratio, significant
 from .verdict_window import Gpu, Window
 
 
@@ -167,8 +167,8 @@ def underload(window: Window) -> Finding | None:
     waits = ratio(window.response, window.service)
     capacity = window.rate / window.busy if window.busy else 0.0
     text = (
-        f"{window.asked_rate:.3g} requests/s keep it busy {percent(window.busy)} of the time: "
-        f"it could serve about {capacity:.3g}/s"
+        f"{significant(window.asked_rate)} requests/s keep it busy {percent(window.busy)} of the time: "
+        f"it could serve about {significant(capacity)}/s"
     )
     return Finding(
         "underload",

@@ -75,3 +75,10 @@ def test_sizes_are_decimal(value: float | None, text: str) -> None:
 )
 def test_a_change_has_its_sign_and_nothing_has_none(share: float, text: str) -> None:
     assert units.change(share) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-1.1, "−1.1"), (0.0412, "+0.0412"), (-1070.4, "−1 070"), (999.7, "+1 000")]
+)
+def test_a_difference_has_its_sign_and_never_an_exponent(value: float, shown: str) -> None:
+    assert units.signed(value) == shown

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from infertop.telemetry.bottleneck import KINDS, SIGNALS, Steady, Verdict, diagnose, table
+from infertop.telemetry.verdict_placement import underload
 from infertop.telemetry.verdict_window import Choice, Gpu, Host, Link, Stages, Tried, Window, Work
 from infertop.tests.telemetry.scripted import (
     CASES,
@@ -246,6 +247,15 @@ def test_too_short_a_window_is_not_judged(ticks: int, requests: int) -> None:
     assert verdict.kind == "unclear"
     assert verdict.confidence == 0
     assert "too few" in verdict.text
+
+
+def test_a_fast_server_s_rates_have_no_exponent() -> None:
+    """Two thousand a second asked of one that could do twenty."""
+    window = replace(on_cpu(H100, 0.1, threads=1), asked_rate=2000.0, busy=0.1, response=None)
+    window = replace(window, requests=round(2000 * window.seconds))
+    found = underload(window)
+    assert found is not None
+    assert "2 000 requests/s keep it busy 10 % of the time: it could serve about 20 000/s" in found.text
 
 
 def test_more_threads_than_cores_fill_the_cores_and_not_the_threads() -> None:
