@@ -54,9 +54,7 @@ class Loaded:
     libraries: dict[str, str] = field(default_factory=dict)  # distribution -> version, as loaded
     threads: int | None = None
     cache: str | None = None  # "hit", "miss", or None where nothing is cached
-    native: str | None = (
-        None  # the precision that the model itself has: "fp64", "fp32", "fp16", "bf16" or "int8"
-    )
+    native: str | None = None  # the model's own precision: "fp64", "fp32", "fp16", "bf16" or "int8"
     runtime: dict[str, Any] = field(
         default_factory=dict
     )  # settings and conversions that the runtime or we chose, for the record

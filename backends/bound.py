@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ class BoundSteps:
         self._session, self._run_options, self._device, self._lanes = session, run_options, device, lanes
         self._inputs, self._names, self._kind = inputs, outputs, kind
         self._at_once = at_once
-        self.copies, self.waits = path != "device", at_once is not None and not replays
+        self.copies = path != "device"
+        self._waits = at_once is not None and not replays
         self._pinned = path.startswith("pinned")
         arrays = [[given[item.name] for item in inputs] for given in sets]
         self._sets = arrays
@@ -93,8 +94,13 @@ class BoundSteps:
     def compute(self, index: int) -> None:
         self._compute(index, self._options[0 if self.copies else index])
 
-    def begin(self, index: int) -> None:
-        """As `compute`, without the wait in it: how long issuing takes is to be timed."""
+    @property
+    def begin(self) -> Callable[[int], None] | None:
+        """Made anew for each: kept, it would hold the session in a cycle."""
+        return self._begin if self._waits else None
+
+    def _begin(self, index: int) -> None:
+        """How long issuing takes is to be timed, without onnxruntime's wait in it."""
         self._compute(index, self._at_once)
 
     def _compute(self, index: int, options: Any) -> None:
@@ -185,7 +191,7 @@ class BoundSteps:
             binding = self._bindings[0 if self.copies else index]
             self._let_allocate(binding)
             self._session.run_with_iobinding(binding, self._run_options)
-            self.waits = self.waits and self._lanes.compute.idle()
+            self._waits = self._waits and self._lanes.compute.idle()
             self._lanes.compute.synchronize()
             values = binding.get_outputs()
             shapes.add(tuple((tuple(value.shape()), value.element_type()) for value in values))

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -59,7 +59,11 @@ def native(found: graph.Graph) -> str:
     """The precision that a file has: the lowest that its operators and weights show."""
     if any(_QUANTISED.search(name) for name in found.operators):
         return "int8"
-    types = found.float_types | {item.dtype for item in found.inputs}
+    return of_types(found.float_types | {item.dtype for item in found.inputs})
+
+
+def of_types(types: Container[str]) -> str:
+    """The precision of a model that has numbers of these types: its shortest floating one."""
     for dtype, name in (("bfloat16", "bf16"), ("float16", "fp16"), ("float32", "fp32"), ("float64", "fp64")):
         if dtype in types:
             return name

@@ -46,7 +46,7 @@ class HostPath:
 class CudaSteps:
     """The four steps on CUDA by torch's own copies, so that they are what a person's script would do."""
 
-    copies, waits = True, False
+    copies, begin = True, None
     fresh = False  # copied in anew for each request
 
     def __init__(
@@ -153,9 +153,8 @@ class FirstSet:
         """
         if all(equal(was, now.cpu()) for was, now in zip(self._before, self._read, strict=True)):
             return False
-        holders[0].result = [
-            leaf.clone() for leaf in leaves(torch, holders[0].result)
-        ]  # it may be the input itself
+        # It may be the input itself.
+        holders[0].result = [leaf.clone() for leaf in leaves(torch, holders[0].result)]
         for now, was in zip(self._read, self._before, strict=True):
             now.copy_(was)
         for holder in holders:

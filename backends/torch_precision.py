@@ -9,6 +9,7 @@ from typing import Any
 
 from .backend import Input
 from .errors import MeasureError
+from .precision import of_types
 
 CASTS = {"fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 """Precision -> type of floating parameters and inputs. `native` casts nothing."""
@@ -32,10 +33,7 @@ def native(module: Any) -> str:
         _QUANTISED.match(type(part).__module__) for part in (*module.modules(), *module.parameters())
     ):
         return "int8"
-    for dtype, name in (("bfloat16", "bf16"), ("float16", "fp16"), ("float32", "fp32"), ("float64", "fp64")):
-        if f"torch.{dtype}" in types:
-            return name
-    return "fp32"
+    return of_types({name.removeprefix("torch.") for name in types})
 
 
 def cast(inputs: Sequence[Input], precision: str) -> list[Input]:

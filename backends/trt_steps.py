@@ -34,7 +34,7 @@ class EngineSteps:
     Outputs whose shape only their values decide get memory for the largest that they can be.
     """
 
-    waits = False
+    begin = None
 
     def __init__(
         self,

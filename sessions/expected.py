@@ -124,9 +124,8 @@ def learn_from(expected: Expected, session: Session) -> None:
     configurations: dict[int, Configuration] = {}
     entered: dict[int, dict[str, int]] = {}
     for t, record in session.runs:
-        entered.setdefault(record.run, {}).setdefault(
-            record.phase, t
-        )  # a phase is said again with news of it
+        # A phase is said again with news of it.
+        entered.setdefault(record.run, {}).setdefault(record.phase, t)
         if record.phase == "start" and record.configuration is not None:
             configurations[record.run] = record.configuration
             if record.note:

@@ -176,7 +176,7 @@ def test_the_plain_call_is_timed_beside_pageable_requests_alone(monkeypatch: pyt
         backend.bind(make_sets(loaded, configuration.options), loads.parse(load).slots)
         found[f"{path} {load}"] = backend.control() if backend.controllable() else None
         # Onnxruntime's own wait is left to it where nothing else follows.
-        assert backend._steps[0].waits == ((path, load) == ("device", "closed:1"))
+        assert (backend._steps[0].begin is not None) == ((path, load) == ("device", "closed:1"))
         # Looked up at each request; absent it costs an exception.
         assert {o.get_run_config_entry("gpu_graph_id") for o in backend._steps[0]._options} == {"-1"}
     first = found.pop("pageable closed:1")

@@ -64,7 +64,7 @@ class Event:
 
 
 class Steps:
-    copies, waits = True, False
+    copies, begin = True, None
 
     def __init__(self, machine: Machine, on: Lanes) -> None:
         self.machine, self.on = machine, cast("Any", on)

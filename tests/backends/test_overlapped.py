@@ -153,7 +153,7 @@ def test_inputs_are_prepared_beside_the_issuing_thread(tmp_path: Path) -> None:
 
 def test_an_input_that_cannot_be_prepared_fails_its_own_request() -> None:
     class Steps:
-        copies, waits = True, False
+        copies, begin = True, None
 
         def __getattr__(self, name: str) -> Any:
             raise ValueError(name)
@@ -176,7 +176,7 @@ def test_a_runtime_with_a_current_stream_is_told_before_each_part() -> None:
     said: list[str] = []
 
     class Steps:
-        copies, waits = True, False
+        copies, begin = True, None
 
         def __getattr__(self, name: str) -> Any:
             return lambda *index: said.append(name)

@@ -100,6 +100,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         sys.modules.pop(name, None)
 
 
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="inductor needs a C++ compiler on the CPU"
+)
+
+
 def asked(
     model: str, folder: Path | None = None, options: dict[str, Any] | None = None, **fields: Any
 ) -> Configuration:
@@ -234,9 +239,8 @@ def test_a_model_whose_own_code_sets_types_is_not_cast(folder: Path) -> None:
         assert np.isfinite(request(asked(f"factories:{model}", folder))[1][0]).all()
 
 
+@needs_compiler
 def test_a_model_whose_own_code_sets_types_is_not_cast_under_torch_compile_either(folder: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     error = refused(asked("factories:mixes", folder, precision="fp32"), TorchCompile())
     assert (error.kind, error.fix) == ("unsupported", "use --precision native")
 
@@ -496,9 +500,8 @@ def test_why_torch_cannot_use_the_gpu_is_said(
     assert error.fix
 
 
+@needs_compiler
 def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     phases: list[str] = []
     backend = TorchCompile()
     configuration = asked("factories:gate", folder, batch=2)
@@ -517,9 +520,8 @@ def test_torch_compile_gives_what_eager_gives_and_refuses_unknown_modes(folder: 
     assert "reduce-overhead" in error.fix
 
 
+@needs_compiler
 def test_a_model_of_which_nothing_is_compiled_is_a_fallback(folder: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     backend = TorchCompile()
     for model, falls_back in (("disabled", True), ("gate", False), ("disabled", True)):
         configuration = asked(f"factories:{model}", folder)
@@ -536,10 +538,9 @@ def test_a_model_of_which_nothing_is_compiled_is_a_fallback(folder: Path) -> Non
     backend.close()
 
 
+@needs_compiler
 def test_a_function_that_torch_compile_gives_up_is_a_fallback(folder: Path) -> None:
     """Past the limit of recompilations the module's own operators are called, and nothing but a log says so."""
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     backend = TorchCompile()
     configuration = asked("factories:counting", folder)
     loaded = backend.load(configuration, lambda phase: None)
@@ -556,11 +557,10 @@ def test_a_function_that_torch_compile_gives_up_is_a_fallback(folder: Path) -> N
     backend.close()
 
 
+@needs_compiler
 def test_what_came_from_the_cache_of_compilations_is_told_from_what_did_not(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     backend, found = TorchCompile(), []
     for seed in (0, 1):
@@ -574,10 +574,9 @@ def test_what_came_from_the_cache_of_compilations_is_told_from_what_did_not(
     backend.close()
 
 
+@needs_compiler
 def test_the_same_model_again_counts_as_compiled(folder: Path) -> None:
     """Another seed makes another module of the same code, which what was compiled before would fit."""
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     backend = TorchCompile()
     for seed in (0, 1):
         configuration = asked("factories:gate", folder, {"seed": seed})
@@ -589,9 +588,8 @@ def test_the_same_model_again_counts_as_compiled(folder: Path) -> None:
     backend.close()
 
 
+@needs_compiler
 def test_a_compilation_tells_how_far_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     monkeypatch.setattr(torch_watch, "EACH_S", 0.001)
     told: list[tuple[float | None, str]] = []
     backend = TorchCompile()
@@ -616,9 +614,8 @@ def test_reduce_overhead_is_no_mode_of_the_cpu_s() -> None:
     assert (error.kind, error.fix) == ("unsupported", "use --compile-mode default")
 
 
+@needs_compiler
 def test_torch_compile_reports_graph_breaks_and_recompilations(folder: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("inductor needs a C++ compiler on the CPU")
     backend = TorchCompile()
     configuration = asked("factories:broken", folder)
     loaded = backend.load(configuration, lambda phase: None)
